@@ -1,0 +1,1 @@
+//! The clocks: wall time, and monotonic time as core counts it.

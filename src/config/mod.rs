@@ -1,0 +1,1 @@
+//! Config: valid by construction, all complaints at once.

@@ -1,0 +1,21 @@
+//! The decisions: pure, synchronous, infallible. Std only; no clock, no I/O, no log, no metric.
+
+pub mod controller;
+pub mod evidence;
+pub mod machine;
+pub mod notice;
+pub mod snapshot;
+pub mod status;
+pub mod time;
+pub mod toggles;
+
+pub use controller::{Action, Command, Effect, Event, OpId, Order};
+pub use evidence::{
+    Breakage, Cause, ClockCheck, Eye, Faculties, Failing, Outcome, Part, Reflection, Sighting, Verdict, View, Why,
+};
+pub use machine::{BrokenStandby, DriftPolicy, Failback, Mode, Phase, Policy};
+pub use notice::{EpisodeId, Notice, Severity, What};
+pub use snapshot::Snapshot;
+pub use status::Status;
+pub use time::{Duration, Instant, Now, Stopwatch, Wall};
+pub use toggles::{Failure, FailureKind, Observed, Position, Role, Route, ToggleKey};

@@ -1,0 +1,1 @@
+//! The single event loop of a site.

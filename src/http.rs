@@ -1,0 +1,1 @@
+//! The one client factory: timeouts, user agent, error mapping, Retry-After, redaction.

@@ -1,0 +1,3 @@
+//! The `pilotlight` binary.
+
+fn main() {}

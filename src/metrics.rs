@@ -1,0 +1,1 @@
+//! Every metric's name, help and label set in one struct.

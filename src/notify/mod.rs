@@ -1,0 +1,1 @@
+//! The port to those who are told.

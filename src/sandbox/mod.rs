@@ -1,0 +1,1 @@
+//! A local stand-in for home, standby, edge and the providers.

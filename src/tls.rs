@@ -1,0 +1,1 @@
+//! TLS for everything that connects: roots, own CA files, client configurations.
