@@ -356,9 +356,18 @@ pub enum Cause {
     AppBroken,
     /// The origin failed, and how.
     Origin(Why),
+    /// An operator ordered it.
+    Operator,
+    /// The redirect was found on at start, and nothing was remembered.
+    FoundSwitched,
 }
 
 impl Cause {
+    /// Whether the origin eye saw home although visitors could not reach it: its word alone does not bring visitors back.
+    pub const fn leaves_home_in_doubt(&self) -> bool {
+        matches!(self, Self::EdgeLostHome | Self::AppBroken)
+    }
+
     /// The metric label and the word in logs.
     pub const fn label(&self) -> &'static str {
         match self {
@@ -369,6 +378,8 @@ impl Cause {
             Self::EdgeLostHome => "edge_lost_home",
             Self::AppBroken => "app_broken",
             Self::Origin(why) => why.label(),
+            Self::Operator => "operator",
+            Self::FoundSwitched => "found_switched",
         }
     }
 
@@ -381,6 +392,8 @@ impl Cause {
             Self::EdgeBroken => "the edge itself is in trouble; switching would not help",
             Self::EdgeLostHome => "the edge cannot reach home",
             Self::AppBroken => "home's page is broken although its health path is well",
+            Self::Operator => "an operator ordered it",
+            Self::FoundSwitched => "the redirect was found on at start",
             Self::Origin(why) => match why {
                 Why::Dns => "home's name does not resolve",
                 Why::Refused => "the box at home is up, but nothing listens",

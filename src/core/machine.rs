@@ -1,6 +1,7 @@
 //! Phase, mode and policy: the hysteresis.
 
-use super::time::{Duration, Stopwatch, Wall};
+use super::evidence::Verdict;
+use super::time::{Duration, Instant, Stopwatch, Wall};
 use super::toggles::Route;
 
 /// All thresholds and durations of a site. Defaults live in `config`.
@@ -184,6 +185,223 @@ impl Mode {
         match self {
             Self::Auto => None,
             Self::Pinned { pin, .. } | Self::Paused { pin } => Some(pin),
+        }
+    }
+}
+
+/// One round of probing, as the machine counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// What it says.
+    pub verdict: Verdict,
+    /// When the probe (or look) that decided it was sent.
+    pub sent_at: Instant,
+    /// Whether it stood on the fixed-rate schedule; only such successes are counted.
+    pub scheduled: bool,
+}
+
+/// What the machine has to know besides the rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent facts of the moment, named where they are built"
+)]
+pub struct Bearings {
+    /// A full window of own observation is over: decisions are allowed.
+    pub observed_enough: bool,
+    /// The standby is proven to serve visitors: only then do delays hold.
+    pub standby_serves: bool,
+    /// Going home is left to the machine (not to an operator).
+    pub may_return: bool,
+    /// Visitors could not reach home although the origin eye could: only a trial after the full `up_for` shows more.
+    pub home_in_doubt: bool,
+    /// How much quiet going home asks for now.
+    pub up_for: Duration,
+}
+
+impl Policy {
+    /// The state machine. Pure and total; the diagram stands in `lib.rs`.
+    pub fn next(&self, phase: Phase, round: Round, bearings: &Bearings, now: Instant) -> Phase {
+        let at = round.sent_at;
+        let next = match (phase, round.verdict) {
+            (Phase::Healthy { well }, Verdict::Up) => Phase::Healthy { well: well.mark(at) },
+            (Phase::Healthy { .. }, Verdict::Down) => Phase::Suspect {
+                failures: 1,
+                successes: 0,
+                dark: Stopwatch::running(at),
+                quiet: Stopwatch::default(),
+            },
+            (
+                Phase::Suspect {
+                    failures,
+                    successes,
+                    dark,
+                    quiet,
+                },
+                Verdict::Up,
+            ) => self.calmer(
+                failures,
+                successes + u32::from(round.scheduled),
+                dark.mark(at),
+                quiet.mark(at),
+                now,
+            ),
+            (Phase::Suspect { failures, dark, .. }, Verdict::Down) => Phase::Suspect {
+                failures: failures.saturating_add(1),
+                successes: 0,
+                dark: dark.mark(at),
+                quiet: Stopwatch::default(),
+            },
+            (Phase::FailedOver { .. }, Verdict::Up) => Phase::Recovering {
+                successes: u32::from(round.scheduled),
+                quiet: Stopwatch::running(at),
+            },
+            (Phase::FailedOver { out }, Verdict::Down) => Phase::FailedOver { out: out.mark(at) },
+            (Phase::Recovering { successes, quiet }, Verdict::Up) => Phase::Recovering {
+                successes: successes.saturating_add(u32::from(round.scheduled)),
+                quiet: quiet.mark(at),
+            },
+            (Phase::Recovering { .. }, Verdict::Down) => Phase::FailedOver {
+                out: Stopwatch::running(at),
+            },
+            (
+                Phase::Healthy { .. } | Phase::Suspect { .. } | Phase::FailedOver { .. } | Phase::Recovering { .. },
+                Verdict::Unknown,
+            ) => phase.freeze(),
+        };
+        self.decide(next, bearings, now)
+    }
+
+    /// What time alone decides: the failover after `down_for`, the return after `up_for`.
+    pub fn decide(&self, phase: Phase, bearings: &Bearings, now: Instant) -> Phase {
+        match phase {
+            Phase::Suspect {
+                failures, dark, quiet, ..
+            } if bearings.observed_enough
+                && failures >= self.unhealthy_threshold
+                && dark.is_running()
+                && !quiet.is_running()
+                && dark.read(now) >= self.down_for =>
+            {
+                Phase::FailedOver {
+                    out: Stopwatch::running(now),
+                }
+            }
+            Phase::Recovering { successes, quiet }
+                if bearings.observed_enough
+                    && bearings.may_return
+                    && successes >= self.healthy_threshold
+                    && quiet.is_running()
+                    && (quiet.read(now) >= bearings.up_for || !bearings.must_wait()) =>
+            {
+                Phase::Healthy {
+                    well: Stopwatch::default(),
+                }
+            }
+            Phase::Healthy { .. } | Phase::Suspect { .. } | Phase::FailedOver { .. } | Phase::Recovering { .. } => {
+                phase
+            }
+        }
+    }
+
+    /// When [`Policy::decide`] may say something else, if nothing happens before.
+    pub fn decides_at(&self, phase: &Phase, bearings: &Bearings, now: Instant) -> Option<Instant> {
+        match phase {
+            Phase::Suspect { dark, quiet, .. } if !quiet.is_running() => dark.reaches(self.down_for, now),
+            Phase::Recovering { quiet, .. } => quiet.reaches(bearings.up_for, now),
+            Phase::Healthy { .. } | Phase::Suspect { .. } | Phase::FailedOver { .. } => None,
+        }
+    }
+
+    /// A success in `Suspect`: enough of them, for long enough, clear the suspicion.
+    fn calmer(&self, failures: u32, successes: u32, dark: Stopwatch, quiet: Stopwatch, now: Instant) -> Phase {
+        if successes >= self.clear_threshold && quiet.read(now) >= self.clear_for {
+            Phase::Healthy { well: quiet }
+        } else {
+            Phase::Suspect {
+                failures,
+                successes,
+                dark,
+                quiet,
+            }
+        }
+    }
+}
+
+impl Bearings {
+    /// Delays hold only while someone else serves, or while home's answer to us says nothing of visitors.
+    const fn must_wait(&self) -> bool {
+        self.standby_serves || self.home_in_doubt
+    }
+}
+
+impl Phase {
+    /// Stops all stopwatches at their last mark: what was not seen does not count.
+    #[must_use]
+    pub const fn freeze(self) -> Self {
+        match self {
+            Self::Healthy { well } => Self::Healthy { well: well.freeze() },
+            Self::Suspect {
+                failures,
+                successes,
+                dark,
+                quiet,
+            } => Self::Suspect {
+                failures,
+                successes,
+                dark: dark.freeze(),
+                quiet: quiet.freeze(),
+            },
+            Self::FailedOver { out } => Self::FailedOver { out: out.freeze() },
+            Self::Recovering { successes, quiet } => Self::Recovering {
+                successes,
+                quiet: quiet.freeze(),
+            },
+        }
+    }
+
+    /// Counts afresh in `Recovering`: successes and quiet count from the verified failover.
+    #[must_use]
+    pub const fn recount(self) -> Self {
+        match self {
+            Self::Recovering { .. } => Self::Recovering {
+                successes: 0,
+                quiet: Stopwatch::stopped(Duration::ZERO),
+            },
+            Self::Healthy { .. } | Self::Suspect { .. } | Self::FailedOver { .. } => self,
+        }
+    }
+
+    /// The same phase with its stopwatches stopped at what they show: how it is saved.
+    #[must_use]
+    pub fn at_rest(self, now: Instant) -> Self {
+        let rest = |watch: Stopwatch| Stopwatch::stopped(watch.read(now));
+        match self {
+            Self::Healthy { well } => Self::Healthy { well: rest(well) },
+            Self::Suspect {
+                failures,
+                successes,
+                dark,
+                quiet,
+            } => Self::Suspect {
+                failures,
+                successes,
+                dark: rest(dark),
+                quiet: rest(quiet),
+            },
+            Self::FailedOver { out } => Self::FailedOver { out: rest(out) },
+            Self::Recovering { successes, quiet } => Self::Recovering {
+                successes,
+                quiet: rest(quiet),
+            },
+        }
+    }
+
+    /// How long home has been dark in this suspicion, for `Suspect` only.
+    pub fn dark_for(&self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Suspect { dark, .. } => Some(dark.read(now)),
+            Self::Healthy { .. } | Self::FailedOver { .. } | Self::Recovering { .. } => None,
         }
     }
 }

@@ -1,20 +1,31 @@
 //! The decisions: pure, synchronous, infallible. Std only; no clock, no I/O, no log, no metric.
 
 pub mod controller;
+pub mod episode;
 pub mod evidence;
+pub mod jitter;
+pub mod judge;
+pub mod looks;
 pub mod machine;
 pub mod notice;
+pub mod picture;
+pub mod reconciler;
+pub mod ring;
 pub mod snapshot;
+pub mod standby;
 pub mod status;
+pub mod switch;
+pub mod telling;
 pub mod time;
 pub mod toggles;
 
-pub use controller::{Action, Command, Effect, Event, OpId, Order};
+pub use controller::{Controller, Layout};
 pub use evidence::{
     Breakage, Cause, ClockCheck, Eye, Faculties, Failing, Outcome, Part, Reflection, Sighting, Verdict, View, Why,
 };
 pub use machine::{BrokenStandby, DriftPolicy, Failback, Mode, Phase, Policy};
 pub use notice::{EpisodeId, Notice, Severity, What};
+pub use ring::{Action, Command, Effect, Event, OpId, Order};
 pub use snapshot::Snapshot;
 pub use status::Status;
 pub use time::{Duration, Instant, Now, Stopwatch, Wall};

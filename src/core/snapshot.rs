@@ -4,7 +4,7 @@ use super::evidence::Cause;
 use super::machine::{Mode, Phase};
 use super::notice::EpisodeId;
 use super::time::{Duration, Wall};
-use super::toggles::{Position, ToggleKey};
+use super::toggles::{Position, Route, ToggleKey};
 
 /// What core has to remember over a restart. All durations are plain; stopwatches come back stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub phase: Phase,
     /// Who is in command.
     pub mode: Mode,
+    /// Where visitors were to go.
+    pub route: Route,
     /// How much quiet going home asks for now.
     pub up_for: Duration,
     /// Time since going home, while a relapse would still count.
@@ -38,6 +40,12 @@ pub struct EpisodeRecord {
     pub cause: Cause,
     /// Whether the standby was proven to serve visitors in it.
     pub failed_over: bool,
+    /// Whether home was proven at the public URL since the last failback in it.
+    pub home_proven: bool,
+    /// Whether home's answers to the origin eye say nothing of visitors.
+    pub home_in_doubt: bool,
+    /// How often the route changed in it.
+    pub leg: u32,
     /// Keys of the notices already given in it, so that a restart repeats none.
     pub told: Vec<String>,
 }

@@ -130,11 +130,60 @@ impl Stopwatch {
         }
     }
 
+    /// Whether it runs.
+    pub const fn is_running(&self) -> bool {
+        self.running_since.is_some()
+    }
+
     /// When it will show `target`, if it runs and does not yet show it.
     pub fn reaches(&self, target: Duration, now: Instant) -> Option<Instant> {
         let since = self.running_since?;
         let due = since + target.saturating_sub(self.banked);
         (due > now).then_some(due)
+    }
+}
+
+/// Collects deadlines while they are being checked: what has not passed yet is what to wake up for.
+#[derive(Clone, Copy, Debug)]
+pub struct Alarms {
+    now: Instant,
+    next: Option<Instant>,
+}
+
+impl Alarms {
+    /// No deadline yet; it is `now`.
+    pub const fn new(now: Instant) -> Self {
+        Self { now, next: None }
+    }
+
+    /// What time it is.
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Whether `at` has passed; if not, it becomes a deadline.
+    pub fn passed(&mut self, at: Instant) -> bool {
+        if at <= self.now {
+            return true;
+        }
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        false
+    }
+
+    /// Whether `watch` shows `target`; if it runs and does not yet, the time when it will becomes a deadline.
+    pub fn shows(&mut self, watch: &Stopwatch, target: Duration) -> bool {
+        if watch.read(self.now) >= target {
+            return true;
+        }
+        if let Some(at) = watch.reaches(target, self.now) {
+            self.passed(at);
+        }
+        false
+    }
+
+    /// The earliest deadline that has not passed.
+    pub const fn next(&self) -> Option<Instant> {
+        self.next
     }
 }
 

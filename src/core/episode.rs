@@ -1,0 +1,102 @@
+//! One outage from the first bad probe to converged home again, and what was said in it.
+
+use super::evidence::Cause;
+use super::notice::EpisodeId;
+use super::snapshot::EpisodeRecord;
+use super::time::{Duration, Wall};
+
+/// Keys of notices that are remembered at most; far above what one episode can say.
+const MOST_TOLD: usize = 256;
+
+/// The episode under way.
+#[derive(Clone, Debug)]
+pub struct Episode {
+    /// Its id.
+    pub id: EpisodeId,
+    /// When the first failed probe was sent.
+    pub began: Wall,
+    /// Why it began.
+    pub cause: Cause,
+    /// Whether the standby was proven to serve visitors in it.
+    pub failed_over: bool,
+    /// Whether home was proven at the public URL since the last failback in it.
+    pub home_proven: bool,
+    /// Whether home's answers to the origin eye say nothing of visitors.
+    pub home_in_doubt: bool,
+    /// How often the route changed in it.
+    pub leg: u32,
+    told: Vec<String>,
+}
+
+impl Episode {
+    /// A new one.
+    pub const fn new(id: EpisodeId, began: Wall, cause: Cause) -> Self {
+        Self {
+            id,
+            began,
+            cause,
+            failed_over: false,
+            home_proven: false,
+            home_in_doubt: cause.leaves_home_in_doubt(),
+            leg: 0,
+            told: Vec::new(),
+        }
+    }
+
+    /// Takes up a saved one.
+    pub fn restore(record: &EpisodeRecord) -> Self {
+        Self {
+            id: record.id,
+            began: record.began,
+            cause: record.cause,
+            failed_over: record.failed_over,
+            home_proven: record.home_proven,
+            home_in_doubt: record.home_in_doubt,
+            leg: record.leg,
+            told: record.told.clone(),
+        }
+    }
+
+    /// What is to be saved.
+    pub fn record(&self) -> EpisodeRecord {
+        EpisodeRecord {
+            id: self.id,
+            began: self.began,
+            cause: self.cause,
+            failed_over: self.failed_over,
+            home_proven: self.home_proven,
+            home_in_doubt: self.home_in_doubt,
+            leg: self.leg,
+            told: self.told.clone(),
+        }
+    }
+
+    /// Notes that `key` is told; `false` if it was told before.
+    pub fn tell_once(&mut self, key: &str) -> bool {
+        if self.told.iter().any(|told| told == key) || self.told.len() >= MOST_TOLD {
+            return false;
+        }
+        self.told.push(key.to_owned());
+        true
+    }
+
+    /// Whether `key` was told in this episode.
+    pub fn was_told(&self, key: &str) -> bool {
+        self.told.iter().any(|told| told == key)
+    }
+
+    /// Forgets that `key` was told: its opposite was told since.
+    pub fn untell(&mut self, key: &str) {
+        self.told.retain(|told| told != key);
+    }
+
+    /// How many notices were told in it.
+    pub const fn told(&self) -> usize {
+        self.told.len()
+    }
+
+    /// Time since it began, by the wall clock; only told to people.
+    pub fn lasted(&self, now: Wall) -> Duration {
+        Duration::from_millis(now.0.saturating_sub(self.began.0))
+    }
+}

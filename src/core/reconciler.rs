@@ -1,0 +1,487 @@
+//! Desired against observed: in which order toggles move, when nothing may move, and what proves that they did.
+
+use super::evidence::{Sighting, View};
+use super::jitter::Jitter;
+use super::machine::{BrokenStandby, DriftPolicy, Policy};
+use super::ring::{Action, OpId};
+use super::standby::StandbyWatch;
+use super::switch::{Ended, Switch};
+use super::time::{Alarms, Duration, Instant, Stopwatch};
+use super::toggles::{Failure, Observed, Position, Role, Route, ToggleKey};
+
+/// What is wanted of the toggles now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of the moment, named where they are built"
+)]
+pub struct Wish {
+    /// Where visitors shall go.
+    pub route: Route,
+    /// Open the gate in advance.
+    pub prewarm: bool,
+    /// Home answers meanwhile: a redirect that is not on yet stays off.
+    pub hold_redirect: bool,
+    /// A full window of own observation is over: what nobody explains may be put in order.
+    pub observed_enough: bool,
+    /// Whether home, if it is not proven in time, gives way to the standby again.
+    pub may_roll_back: bool,
+}
+
+/// What proves the present route from a visitor's seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing was switched since the start.
+    Unneeded,
+    /// The redirect went on; the standby has to be seen through it.
+    Out {
+        /// Time since the redirect was read on.
+        waited: Stopwatch,
+    },
+    /// Visitors were seen at the standby.
+    OutProven,
+    /// The redirect went off; home has to be seen.
+    Home {
+        /// Time since the redirect was read off.
+        waited: Stopwatch,
+    },
+    /// Visitors were seen at home.
+    HomeProven,
+}
+
+/// Something that the controller has to know of an ended operation or look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The standby was proven through the redirect.
+    StandbyProven,
+    /// Home was proven at the public URL.
+    HomeProven,
+    /// The redirect came on or went off.
+    RedirectMoved,
+    /// The redirect leads back to itself.
+    Loop,
+    /// Somebody else moved a toggle.
+    Drift(ToggleKey, Ended),
+    /// Somebody edited a toggle's object.
+    Edited(ToggleKey),
+    /// A toggle moved that people were told is stuck.
+    Unstuck(ToggleKey),
+}
+
+/// All toggles of a site and what is known of the switch.
+#[derive(Clone, Debug)]
+pub struct Reconciler {
+    switches: Vec<Switch>,
+    standby: StandbyWatch,
+    proof: Proof,
+    /// The visitor's sight of the redirect since it last moved, and when the look was sent.
+    sight: Option<(Instant, Position)>,
+    /// Looks sent before this saw another world.
+    moved_at: Instant,
+    /// When the gate was last read open: the standby is asked anew at once.
+    opened_at: Instant,
+    /// A loop was seen: the redirect stays off until the next switch out.
+    looped: bool,
+}
+
+impl Reconciler {
+    /// Nothing is known yet.
+    pub fn new(keys: &[ToggleKey]) -> Self {
+        Self {
+            switches: keys.iter().copied().map(Switch::new).collect(),
+            standby: StandbyWatch::default(),
+            proof: Proof::Unneeded,
+            sight: None,
+            moved_at: Instant::ZERO,
+            opened_at: Instant::ZERO,
+            looped: false,
+        }
+    }
+
+    /// All switches, in the order given.
+    pub fn switches(&self) -> &[Switch] {
+        &self.switches
+    }
+
+    /// All switches, to be changed.
+    pub fn switches_mut(&mut self) -> &mut [Switch] {
+        &mut self.switches
+    }
+
+    /// What the standby showed.
+    pub const fn standby(&self) -> &StandbyWatch {
+        &self.standby
+    }
+
+    /// What proves the present route.
+    pub const fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// When the redirect last came to rest: looks sent before this saw another world.
+    pub const fn moved_at(&self) -> Instant {
+        self.moved_at
+    }
+
+    /// When the gate was last read open: looks at the standby sent before this saw another world.
+    pub const fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    /// Whether a loop keeps the redirect off.
+    pub const fn is_looped(&self) -> bool {
+        self.looped
+    }
+
+    /// A new switch out begins: an old loop is forgiven.
+    pub fn forgive_loop(&mut self) {
+        self.looped = false;
+    }
+
+    /// Takes up the proof that was saved: the standby had been seen.
+    pub fn restore_proof(&mut self, failed_over: bool, now: Instant) {
+        self.proof = if failed_over {
+            Proof::Out {
+                waited: Stopwatch::running(now),
+            }
+        } else {
+            Proof::Unneeded
+        };
+    }
+
+    fn of(&self, role: Role) -> impl Iterator<Item = &Switch> {
+        self.switches.iter().filter(move |switch| switch.key().role == role)
+    }
+
+    /// Whether the site has a toggle of this role.
+    pub fn has(&self, role: Role) -> bool {
+        self.of(role).next().is_some()
+    }
+
+    /// The provider's record of all toggles of a role together, if known and the same.
+    pub fn configured(&self, role: Role) -> Option<Position> {
+        let mut all = self.of(role).map(Switch::configured);
+        let first = all.next()??;
+        all.all(|position| position == Some(first)).then_some(first)
+    }
+
+    /// Where the redirect is: by the provider's record, or, when that cannot be read, by the visitor's sight.
+    pub fn redirect(&self) -> Option<Position> {
+        if !self.has(Role::Redirect) {
+            return None;
+        }
+        if self.of(Role::Redirect).any(Switch::is_writing) {
+            return None;
+        }
+        self.configured(Role::Redirect)
+            .or(self.sight.map(|(_, position)| position))
+    }
+
+    /// Whether the visitor eye judges home: the redirect is known to be off.
+    pub fn visitor_judges_home(&self) -> bool {
+        !self.has(Role::Redirect) || self.redirect() == Some(Position::Off)
+    }
+
+    /// Whether the standby is proven to serve visitors now.
+    pub fn standby_serves(&self) -> bool {
+        self.proof == Proof::OutProven && !self.standby.is_broken()
+    }
+
+    /// Computes where each toggle should be. Returns those that were found on and that nobody remembers: they are put off.
+    pub fn desire(&mut self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<ToggleKey> {
+        let mut unexplained = Vec::new();
+        let redirect = self.desired_redirect(wish, policy, alarms);
+        let gate = self.desired_gate(wish, policy, alarms);
+        let redirect_off = self.redirect_is_off();
+        for switch in &mut self.switches {
+            let position = match switch.key().role {
+                Role::Redirect => redirect,
+                Role::Gate => gate,
+                Role::Silence => match wish.route {
+                    Route::Standby => Some(Position::On),
+                    Route::Origin if !redirect_off => switch.desired(),
+                    Route::Origin => Self::off_if_explained(switch, wish),
+                },
+            };
+            if let Some(position) = position {
+                let found_on = switch.configured() == Some(Position::On);
+                if switch.desired().is_none() && position == Position::Off && found_on {
+                    unexplained.push(switch.key());
+                }
+                switch.want(position);
+            }
+        }
+        unexplained
+    }
+
+    /// A toggle found on that nobody remembers is put off only after a full window.
+    fn off_if_explained(switch: &Switch, wish: &Wish) -> Option<Position> {
+        let remembered = switch.desired().is_some() || switch.configured() == Some(Position::Off);
+        (remembered || wish.observed_enough).then_some(Position::Off)
+    }
+
+    fn redirect_is_off(&self) -> bool {
+        !self.has(Role::Redirect) || self.redirect() == Some(Position::Off)
+    }
+
+    /// Gate and proof first, then the redirect. Once on it stays on until the way home begins.
+    fn desired_redirect(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
+        let now = self.of(Role::Redirect).next()?.desired();
+        if wish.route == Route::Origin {
+            let known = self.of(Role::Redirect).any(|switch| switch.desired().is_some());
+            return (known || self.redirect().is_some()).then_some(Position::Off);
+        }
+        if self.looped {
+            return Some(Position::Off);
+        }
+        if now == Some(Position::On) {
+            return now;
+        }
+        let go = !wish.hold_redirect && self.may_redirect(policy, alarms);
+        Some(if go { Position::On } else { Position::Off })
+    }
+
+    /// Whether visitors may be sent to the standby: it is proven, or refusing it longer helps nobody.
+    fn may_redirect(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
+        if self.standby.is_proven(proof_fresh(policy), alarms.now()) {
+            return true;
+        }
+        if self.standby.is_broken() {
+            return policy.broken_standby == BrokenStandby::Switch;
+        }
+        self.patience_is_spent(policy, alarms) && !self.standby.is_suspect()
+    }
+
+    /// Whether the gate was told to open so long ago that a refusal holds nothing back any more.
+    pub fn patience_is_spent(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
+        self.of(Role::Gate).all(|gate| {
+            gate.on_for()
+                .is_some_and(|open| alarms.shows(&open, policy.gate_patience))
+        })
+    }
+
+    /// Open while the standby is or may soon be in use, and for a drain after that.
+    fn desired_gate(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
+        let gate = self.of(Role::Gate).next()?;
+        if wish.route == Route::Standby || wish.prewarm {
+            return Some(Position::On);
+        }
+        if !self.gate_may_shut(wish, policy, alarms) {
+            return gate.desired();
+        }
+        Self::off_if_explained(gate, wish)
+    }
+
+    /// The gate never shuts before the redirect was seen off, home was proven and the drain is over.
+    fn gate_may_shut(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> bool {
+        let proving = matches!(self.proof, Proof::Home { .. }) && wish.may_roll_back;
+        let seen_off = match self.proof {
+            Proof::Unneeded | Proof::HomeProven => true,
+            Proof::Out { .. } | Proof::OutProven => false,
+            Proof::Home { .. } => matches!(self.sight, Some((_, Position::Off))),
+        };
+        let off = self
+            .of(Role::Redirect)
+            .all(|redirect| !redirect.may_be_on() && !redirect.is_writing());
+        let drained = self.of(Role::Redirect).all(|redirect| {
+            redirect
+                .off_for()
+                .is_none_or(|off_for| alarms.shows(&off_for, policy.drain))
+        });
+        let aged = self
+            .of(Role::Gate)
+            .all(|gate| gate.on_for().is_none_or(|on_for| alarms.shows(&on_for, policy.drain)));
+        !proving && seen_off && off && self.redirect_is_off() && drained && aged
+    }
+
+    /// What to start at the toggles now.
+    pub fn actions(&mut self, may_write: bool, policy: &Policy, alarms: &mut Alarms) -> Vec<Action> {
+        self.switches
+            .iter_mut()
+            .filter_map(|switch| switch.next_action(may_write, policy.verify_every, alarms))
+            .collect()
+    }
+
+    /// Notes that an action is in flight.
+    pub fn begin(&mut self, id: OpId, action: Action, now: Instant) {
+        if let Action::Observe(key) | Action::Set(key, _) = action
+            && let Some(switch) = self.switches.iter_mut().find(|switch| switch.key() == key)
+        {
+            switch.begin(id, action, now);
+        }
+    }
+
+    /// Takes the end of an operation on a toggle.
+    pub fn ended(
+        &mut self,
+        id: OpId,
+        result: Result<Observed, Failure>,
+        drift: DriftPolicy,
+        jitter: &mut Jitter,
+        now: Instant,
+    ) -> Vec<Turn> {
+        let before = self.redirect();
+        let was_open = self.configured(Role::Gate) == Some(Position::On);
+        let mut turns = Vec::new();
+        for switch in &mut self.switches {
+            let (key, stuck) = (switch.key(), switch.is_told_stuck());
+            let ended = switch.end(id, result, drift, jitter, now);
+            if ended == Ended::NotMine {
+                continue;
+            }
+            if matches!(ended, Ended::Drifted { .. }) {
+                turns.push(Turn::Drift(key, ended));
+            }
+            if let Ok(observed) = result {
+                if stuck {
+                    turns.push(Turn::Unstuck(key));
+                }
+                if observed.edited {
+                    turns.push(Turn::Edited(key));
+                }
+                if key.role == Role::Gate {
+                    self.standby_told(observed, now);
+                }
+            }
+            break;
+        }
+        if !was_open && self.configured(Role::Gate) == Some(Position::On) {
+            self.opened_at = now;
+        }
+        if self.note_redirect(before, now) {
+            turns.push(Turn::RedirectMoved);
+        }
+        turns
+    }
+
+    fn standby_told(&mut self, observed: Observed, now: Instant) {
+        match observed.effective {
+            Some(Position::On) => self.standby.told_effective(View::Standby, now),
+            Some(Position::Off) => self.standby.told_effective(View::Shut, now),
+            None => {}
+        }
+    }
+
+    /// Starts a proof when the redirect came to rest on the other side.
+    fn note_redirect(&mut self, before: Option<Position>, now: Instant) -> bool {
+        let waited = Stopwatch::running(now);
+        let proof = match (self.configured(Role::Redirect), self.proof) {
+            (Some(Position::On), Proof::Unneeded | Proof::Home { .. } | Proof::HomeProven) => Proof::Out { waited },
+            (Some(Position::Off), Proof::Out { .. } | Proof::OutProven) => Proof::Home { waited },
+            (_, same) => same,
+        };
+        let moved = proof != self.proof;
+        self.proof = proof;
+        if moved {
+            self.moved_at = now;
+            self.sight = None;
+        }
+        moved || before != self.redirect()
+    }
+
+    /// The standby's own eye saw something.
+    pub fn saw_standby(&mut self, view: View, sent_at: Instant, now: Instant) {
+        self.standby.saw(view, sent_at, now);
+    }
+
+    /// The visitor eye saw something. `home_is_up`: the origin eye sees home now.
+    pub fn saw_visitor(
+        &mut self,
+        sighting: Sighting,
+        sent_at: Instant,
+        home_is_up: bool,
+        now: Instant,
+    ) -> Option<Turn> {
+        if sent_at < self.moved_at {
+            return None;
+        }
+        if let Some(position) = sighting.redirect {
+            self.sight = Some((sent_at, position));
+        }
+        if sighting.redirect == Some(Position::On) {
+            self.standby.saw(sighting.view, sent_at, now);
+        }
+        if sighting.view == View::Loop && !self.looped {
+            self.looped = true;
+            return Some(Turn::Loop);
+        }
+        let no_evidence = matches!(sighting.view, View::Cached | View::Blocked);
+        match (self.proof, sighting.redirect) {
+            (Proof::Out { .. }, Some(Position::On)) if sighting.view == View::Standby => {
+                self.proof = Proof::OutProven;
+                Some(Turn::StandbyProven)
+            }
+            (Proof::Home { .. }, Some(Position::Off)) if sighting.view == View::Home || (no_evidence && home_is_up) => {
+                self.proof = Proof::HomeProven;
+                Some(Turn::HomeProven)
+            }
+            _ => None,
+        }
+    }
+
+    /// Without a redirect the standby's own eye proves the way out, and the gate's shutting the way home.
+    pub fn prove_without_redirect(&mut self, route: Route, policy: &Policy, now: Instant) -> Option<Turn> {
+        if self.has(Role::Redirect) {
+            return None;
+        }
+        let standby_is_proven = self.standby.is_proven(proof_fresh(policy), now);
+        match (route, self.proof) {
+            (Route::Standby, Proof::Unneeded | Proof::HomeProven | Proof::Out { .. }) if standby_is_proven => {
+                self.proof = Proof::OutProven;
+                Some(Turn::StandbyProven)
+            }
+            (Route::Origin, Proof::OutProven | Proof::Out { .. } | Proof::Home { .. }) => {
+                self.proof = Proof::HomeProven;
+                Some(Turn::HomeProven)
+            }
+            _ => None,
+        }
+    }
+
+    /// Stops the clock of a running proof while we are blind; what was not seen does not count.
+    pub fn freeze_proof(&mut self) {
+        self.proof = match self.proof {
+            Proof::Out { waited } => Proof::Out {
+                waited: waited.freeze(),
+            },
+            Proof::Home { waited } => Proof::Home {
+                waited: waited.freeze(),
+            },
+            same @ (Proof::Unneeded | Proof::OutProven | Proof::HomeProven) => same,
+        };
+    }
+
+    /// Lets the clock of a running proof go on.
+    pub fn resume_proof(&mut self, now: Instant) {
+        self.proof = match self.proof {
+            Proof::Out { waited } => Proof::Out {
+                waited: waited.mark(now),
+            },
+            Proof::Home { waited } => Proof::Home {
+                waited: waited.mark(now),
+            },
+            same @ (Proof::Unneeded | Proof::OutProven | Proof::HomeProven) => same,
+        };
+    }
+
+    /// Whether every toggle rests where it should and the present route is proven: nothing is left to do.
+    pub fn is_at_rest(&self, route: Route) -> bool {
+        let settled = self.switches.iter().all(|switch| {
+            let home = match switch.desired() {
+                Some(position) => switch.is_settled() && (route == Route::Standby || position == Position::Off),
+                None => false,
+            };
+            home && !switch.is_writing()
+        });
+        let proven = match route {
+            Route::Origin => matches!(self.proof, Proof::Unneeded | Proof::HomeProven),
+            Route::Standby => self.proof == Proof::OutProven,
+        };
+        settled && proven
+    }
+}
+
+/// How long a proof of the standby counts.
+pub fn proof_fresh(policy: &Policy) -> Duration {
+    policy.interval.saturating_mul(2)
+}

@@ -1,0 +1,378 @@
+//! One toggle under control: what it should be, what it is, what is in flight, when to try again.
+
+use super::jitter::Jitter;
+use super::machine::DriftPolicy;
+use super::ring::{Action, OpId};
+use super::snapshot::ToggleRecord;
+use super::time::{Alarms, Duration, Instant, Stopwatch};
+use super::toggles::{Failure, FailureKind, Observed, Position, ToggleKey};
+
+/// Repairs of a drifted toggle in [`REPAIR_WINDOW`]; then it is left alone.
+const MOST_REPAIRS: usize = 3;
+/// The window of [`MOST_REPAIRS`].
+const REPAIR_WINDOW: Duration = Duration::from_secs(3600);
+/// A write without an answer may still be applied late: read again this long after it, besides at once.
+const ECHOES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)];
+/// People are told of a toggle that cannot be moved for this long.
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+
+/// One toggle under control.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    key: ToggleKey,
+    desired: Option<Position>,
+    /// Read back at `desired` since that was last wished.
+    settled: bool,
+    observed: Observed,
+    read_at: Option<Instant>,
+    flight: Option<Flight>,
+    /// What the shared resource was last told that this site wants.
+    declared: Option<Position>,
+    trouble: Option<Trouble>,
+    not_before: Instant,
+    echoes: Vec<Instant>,
+    /// Time since it was told to go on, while it may be on.
+    on_for: Option<Stopwatch>,
+    /// Time since it was read off after it may have been on.
+    off_for: Option<Stopwatch>,
+    repairs: Vec<Instant>,
+    left_alone: bool,
+    /// Lapsing positions are set again from here on.
+    renew_at: Option<Instant>,
+}
+
+/// An operation in flight.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    id: OpId,
+    action: Action,
+}
+
+/// Operations fail.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    since: Instant,
+    attempts: u32,
+    kind: FailureKind,
+    told: bool,
+}
+
+/// What the end of an operation meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Not an operation of this switch.
+    NotMine,
+    /// Failed; it will be tried again.
+    Failed,
+    /// Read or written; nothing unexpected.
+    Known,
+    /// Somebody else moved it.
+    Drifted {
+        /// Where it was found.
+        found: Position,
+        /// What is done about it.
+        reply: DriftReply,
+    },
+}
+
+/// What is done about a drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriftReply {
+    /// It is put back.
+    Repair,
+    /// It is left alone, as configured.
+    Report,
+    /// It was put back too often: it is left alone.
+    Limit,
+}
+
+impl Switch {
+    /// A switch that nothing is known of.
+    pub const fn new(key: ToggleKey) -> Self {
+        Self {
+            key,
+            desired: None,
+            settled: false,
+            observed: Observed {
+                configured: None,
+                effective: None,
+                lapses_in: None,
+                held_by_other: false,
+                edited: false,
+            },
+            read_at: None,
+            flight: None,
+            declared: None,
+            trouble: None,
+            not_before: Instant::ZERO,
+            echoes: Vec::new(),
+            on_for: None,
+            off_for: None,
+            repairs: Vec::new(),
+            left_alone: false,
+            renew_at: None,
+        }
+    }
+
+    /// Takes up what was saved: intent, not position.
+    pub fn restore(&mut self, record: &ToggleRecord, now: Instant) {
+        self.desired = Some(record.desired);
+        self.settled = record.settled;
+        self.on_for = record.on_for.map(|shown| Stopwatch::stopped(shown).mark(now));
+        self.off_for = record.off_for.map(|shown| Stopwatch::stopped(shown).mark(now));
+    }
+
+    /// What is to be saved; nothing before the first wish.
+    pub fn record(&self, now: Instant) -> Option<ToggleRecord> {
+        Some(ToggleRecord {
+            key: self.key,
+            desired: self.desired?,
+            settled: self.settled,
+            on_for: self.on_for.map(|watch| watch.read(now)),
+            off_for: self.off_for.map(|watch| watch.read(now)),
+        })
+    }
+
+    /// Which toggle this is.
+    pub const fn key(&self) -> ToggleKey {
+        self.key
+    }
+
+    /// Where it should be.
+    pub const fn desired(&self) -> Option<Position> {
+        self.desired
+    }
+
+    /// Whether it was read back at the desired position.
+    pub const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether an operation is in flight.
+    pub const fn is_busy(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// What is known; nothing while a write is in flight.
+    pub const fn trusted(&self) -> Observed {
+        if self.is_writing() {
+            Observed {
+                configured: None,
+                effective: None,
+                lapses_in: None,
+                held_by_other: false,
+                edited: false,
+            }
+        } else {
+            self.observed
+        }
+    }
+
+    /// The provider's record, if it can be trusted.
+    pub const fn configured(&self) -> Option<Position> {
+        self.trusted().configured
+    }
+
+    /// Whether a write is in flight.
+    pub const fn is_writing(&self) -> bool {
+        matches!(
+            self.flight,
+            Some(Flight {
+                action: Action::Set(..),
+                ..
+            })
+        )
+    }
+
+    /// Time since it was told to go on, while it may be on.
+    pub const fn on_for(&self) -> Option<Stopwatch> {
+        self.on_for
+    }
+
+    /// Time since it was read off after it may have been on.
+    pub const fn off_for(&self) -> Option<Stopwatch> {
+        self.off_for
+    }
+
+    /// Whether it may be on: told to, or read on, and not read off since.
+    pub const fn may_be_on(&self) -> bool {
+        self.on_for.is_some()
+    }
+
+    /// Whether it was moved by others too often, or drift is only reported.
+    pub const fn is_left_alone(&self) -> bool {
+        self.left_alone
+    }
+
+    /// The last failure and since when operations fail.
+    pub fn failing(&self) -> Option<(FailureKind, Instant)> {
+        self.trouble.map(|trouble| (trouble.kind, trouble.since))
+    }
+
+    /// Wishes it to be at `position`.
+    pub fn want(&mut self, position: Position) {
+        if self.desired != Some(position) {
+            self.desired = Some(position);
+            self.left_alone = false;
+            self.settled = self.configured() == Some(position);
+        }
+    }
+
+    /// Reads it again soon: something outside hints that it moved.
+    pub fn doubt(&mut self) {
+        if self.flight.is_none() {
+            self.read_at = None;
+        }
+    }
+
+    /// What to start now, if anything. Writes only if `may_write`.
+    pub fn next_action(&mut self, may_write: bool, verify_every: Duration, alarms: &mut Alarms) -> Option<Action> {
+        if self.flight.is_some() || !alarms.passed(self.not_before) {
+            return None;
+        }
+        if let Some(wanted) = self.desired
+            && may_write
+            && !self.left_alone
+            && self.must_set(wanted, alarms)
+        {
+            return Some(Action::Set(self.key, wanted));
+        }
+        self.must_read(verify_every, alarms)
+            .then_some(Action::Observe(self.key))
+    }
+
+    /// A set reads first, so an unknown position needs no read of its own. What is believed settled is read, not set.
+    /// A new wish is declared once even if the position is already right: the resource may be shared.
+    fn must_set(&self, wanted: Position, alarms: &mut Alarms) -> bool {
+        match self.observed.configured {
+            None => !self.settled,
+            _ if self.declared != Some(wanted) => true,
+            Some(is) if is != wanted => !(wanted == Position::Off && self.observed.held_by_other),
+            Some(_) => wanted == Position::On && self.renew_at.is_some_and(|at| alarms.passed(at)),
+        }
+    }
+
+    fn must_read(&mut self, verify_every: Duration, alarms: &mut Alarms) -> bool {
+        let echo = self.echoes.first().is_some_and(|at| alarms.passed(*at));
+        let stale = self.read_at.is_none_or(|at| alarms.passed(at + verify_every));
+        echo || stale || self.observed.configured.is_none()
+    }
+
+    /// Notes that `action` is in flight now.
+    pub fn begin(&mut self, id: OpId, action: Action, now: Instant) {
+        self.echoes.retain(|at| *at > now);
+        if matches!(action, Action::Set(_, Position::On)) && self.on_for.is_none() {
+            self.on_for = Some(Stopwatch::running(now));
+            self.off_for = None;
+        }
+        if let Action::Set(_, position) = action {
+            self.declared = Some(position);
+        }
+        self.flight = Some(Flight { id, action });
+    }
+
+    /// Takes the end of an operation.
+    pub fn end(
+        &mut self,
+        id: OpId,
+        result: Result<Observed, Failure>,
+        drift: DriftPolicy,
+        jitter: &mut Jitter,
+        now: Instant,
+    ) -> Ended {
+        let Some(flight) = self.flight.take_if(|flight| flight.id == id) else {
+            return Ended::NotMine;
+        };
+        match result {
+            Ok(observed) => self.know(observed, drift, now),
+            Err(failure) => {
+                self.fail(flight.action, failure, jitter, now);
+                Ended::Failed
+            }
+        }
+    }
+
+    fn know(&mut self, observed: Observed, drift: DriftPolicy, now: Instant) -> Ended {
+        self.trouble = None;
+        self.not_before = now;
+        self.read_at = Some(now);
+        self.observed = observed;
+        self.renew_at = observed.lapses_in.map(|left| now + left / 2);
+        match observed.configured {
+            Some(Position::On) => {
+                self.off_for = None;
+                self.on_for = self.on_for.or(Some(Stopwatch::running(now)));
+            }
+            Some(Position::Off) if self.on_for.take().is_some() => self.off_for = Some(Stopwatch::running(now)),
+            Some(Position::Off) | None => {}
+        }
+        let released = observed.held_by_other && self.desired == Some(Position::Off);
+        if observed.configured == self.desired || released {
+            self.settled = self.desired.is_some();
+            self.left_alone = false;
+            return Ended::Known;
+        }
+        match observed.configured {
+            Some(found) if self.settled && !self.left_alone => Ended::Drifted {
+                found,
+                reply: self.answer_drift(drift, now),
+            },
+            _ => Ended::Known,
+        }
+    }
+
+    fn answer_drift(&mut self, drift: DriftPolicy, now: Instant) -> DriftReply {
+        self.repairs.retain(|at| now.since(*at) < REPAIR_WINDOW);
+        let reply = match drift {
+            DriftPolicy::Report => DriftReply::Report,
+            DriftPolicy::Repair if self.repairs.len() >= MOST_REPAIRS => DriftReply::Limit,
+            DriftPolicy::Repair => DriftReply::Repair,
+        };
+        if reply == DriftReply::Repair {
+            self.repairs.push(now);
+            self.settled = false;
+        } else {
+            self.left_alone = true;
+        }
+        reply
+    }
+
+    /// A failed write makes the position unknown; one without an answer may still come true later.
+    fn fail(&mut self, action: Action, failure: Failure, jitter: &mut Jitter, now: Instant) {
+        let attempts = self.trouble.map_or(1, |trouble| trouble.attempts.saturating_add(1));
+        let since = self.trouble.map_or(now, |trouble| trouble.since);
+        let told = self.trouble.is_some_and(|trouble| trouble.told);
+        self.trouble = Some(Trouble {
+            since,
+            attempts,
+            kind: failure.kind,
+            told,
+        });
+        self.not_before = now + jitter.delay(failure, attempts);
+        if matches!(action, Action::Set(..)) {
+            self.observed = Observed {
+                held_by_other: self.observed.held_by_other,
+                ..Observed::default()
+            };
+            if failure.kind == FailureKind::NoAnswer {
+                self.echoes = ECHOES.iter().map(|after| now + *after).collect();
+            }
+        }
+    }
+
+    /// Whether people have to be told now that it is stuck: once per run of failures.
+    pub fn newly_stuck(&mut self, alarms: &mut Alarms) -> Option<(Position, FailureKind)> {
+        let moving = !self.settled || self.observed.configured.is_none();
+        let trouble = self.trouble.as_mut().filter(|trouble| moving && !trouble.told)?;
+        if !trouble.kind.needs_a_person() && !alarms.passed(trouble.since + STUCK_AFTER) {
+            return None;
+        }
+        trouble.told = true;
+        Some((self.desired.unwrap_or(Position::Off), trouble.kind))
+    }
+
+    /// Whether people were told that it is stuck.
+    pub fn is_told_stuck(&self) -> bool {
+        self.trouble.is_some_and(|trouble| trouble.told)
+    }
+}
