@@ -1,1 +1,12 @@
 //! All integration tests, in one binary.
+
+#![expect(
+    unreachable_pub,
+    reason = "the modules of a test binary share helpers; nothing is exported"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod core_properties;
+mod rules_switching;
