@@ -58,6 +58,8 @@ pub struct Controller {
     pub(super) watches: Watches,
     pub(super) totals: Totals,
     pub(super) notices: Vec<Notice>,
+    /// A suspicion began: what a failover needs is made ready.
+    warm: bool,
     pub(super) saved: Saved,
     next_id: u64,
     deadline: Option<Instant>,
@@ -92,6 +94,7 @@ impl Controller {
             watches: Watches::default(),
             totals: Totals::default(),
             notices: Vec::new(),
+            warm: false,
             saved: Saved::default(),
             next_id: 0,
             deadline: None,
@@ -167,6 +170,7 @@ impl Controller {
                 self.policy = *policy;
             }
             Event::Saved { in_time } => self.note_saved(in_time, now),
+            Event::SetAside => self.tell(What::StateSetAside, now),
             Event::Woke => {}
         }
         self.plan(now)
@@ -247,6 +251,7 @@ impl Controller {
             Phase::Suspect { .. } => {
                 self.begin_episode(cause, sent_at, now);
                 self.tell_once("suspected", What::Suspected { cause }, now);
+                self.warm = true;
             }
             Phase::FailedOver { .. } if before.route() == Route::Standby => {
                 self.tell_leg("relapsed", What::Relapsed { cause }, now);
@@ -523,6 +528,7 @@ impl Controller {
         let acts = self.start(&mut alarms, now);
         let mut effects = self.save_if_changed(&mut alarms, now);
         effects.extend(self.notices.drain(..).map(Effect::Notify));
+        effects.extend(std::mem::take(&mut self.warm).then_some(Effect::Warm));
         effects.extend(acts);
         self.deadline = alarms.next();
         effects

@@ -1,6 +1,7 @@
 //! The controller seen from outside: what is saved, and what may be shown.
 
 use super::controller::Controller;
+use super::evidence::View;
 use super::machine::{Failback, Mode, Phase};
 use super::reconciler::Proof;
 use super::ring::Effect;
@@ -124,7 +125,7 @@ impl Controller {
             && reconciler
                 .standby()
                 .last()
-                .is_some_and(|seen| seen.view != super::evidence::View::Standby);
+                .is_some_and(|seen| seen.view != View::Standby);
         let held = at_standby && (reconciler.standby().is_broken() || reconciler.is_looped());
         if stuck || refused || held {
             return Switched::Partly;
@@ -185,11 +186,11 @@ impl Controller {
         }
     }
 
-    /// What the standby itself showed last.
+    /// What the standby itself showed last: twice in a row a good answer, or a refusal.
     fn gate_verified(&self) -> Option<Position> {
-        use super::evidence::View;
-        match self.reconciler.standby().last()?.view {
-            View::Standby => Some(Position::On),
+        let standby = self.reconciler.standby();
+        match standby.last()?.view {
+            View::Standby if standby.is_seen() => Some(Position::On),
             View::Shut => Some(Position::Off),
             _ => None,
         }

@@ -55,6 +55,8 @@ pub enum Event {
         /// Whether it reached the disk in time.
         in_time: bool,
     },
+    /// At start the state file could not be used and was set aside.
+    SetAside,
     /// The deadline that was asked for has come.
     Woke,
 }
@@ -86,6 +88,8 @@ pub enum Effect {
     Save(Box<Snapshot>),
     /// Tell people.
     Notify(Notice),
+    /// Have credentials and connections of all toggles ready: they may soon be needed.
+    Warm,
     /// Start this; its answer comes back as an event with the same id.
     Act {
         /// Numbers it.

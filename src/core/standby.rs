@@ -63,7 +63,12 @@ impl StandbyWatch {
 
     /// Two good answers in a row, the last one not older than `fresh`.
     pub fn is_proven(&self, fresh: Duration, now: Instant) -> bool {
-        self.good >= GOOD_IN_A_ROW && self.last.is_some_and(|last| now.since(last.at) <= fresh)
+        self.is_seen() && self.last.is_some_and(|last| now.since(last.at) <= fresh)
+    }
+
+    /// Two good answers in a row, however long ago.
+    pub const fn is_seen(&self) -> bool {
+        self.good >= GOOD_IN_A_ROW
     }
 
     /// Answered badly three times over half a minute, or with a wrong certificate even once.

@@ -643,6 +643,7 @@ impl World {
             match effect {
                 Effect::Save(snapshot) => self.disk = Some(*snapshot),
                 Effect::Notify(notice) => self.notices.push((self.now, notice)),
+                Effect::Warm => {}
                 Effect::Act { id, action } => self.act(id, action),
             }
         }
