@@ -1,11 +1,16 @@
 //! The port to everything that looks: the origin eye, the other eyes and the mirror.
 
 mod dial;
+pub mod edge;
 pub mod expect;
 pub mod fetch;
 pub mod http;
 pub mod resolve;
+mod sight;
+pub mod standby;
 pub mod target;
+pub mod visitor;
+mod walk;
 
 use std::future::Future;
 use std::pin::Pin;
