@@ -5,10 +5,13 @@ pub mod edge;
 pub mod expect;
 pub mod fetch;
 pub mod http;
+pub mod references;
 pub mod resolve;
+pub mod schedule;
 mod sight;
 pub mod standby;
 pub mod target;
+pub mod task;
 pub mod visitor;
 mod walk;
 
