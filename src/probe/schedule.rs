@@ -160,10 +160,10 @@ impl Schedule {
         self.newest_due_late().is_some_and(|late_at| now >= late_at)
     }
 
-    /// When the newest probe will be late, if it is in flight and a scheduled one: a late confirming probe
+    /// When the newest probe sent will be late, if it is in flight and a scheduled one: a late confirming probe
     /// asks for no further one, or an origin that is merely slow would be probed at `hedge_after` for ever.
     fn newest_due_late(&self) -> Option<Instant> {
-        let (_, newest) = self.in_flight.last_key_value()?;
+        let newest = self.in_flight.get(&self.next_number.checked_sub(1)?)?;
         newest.scheduled.then(|| newest.sent_at + self.cadence.hedge_after)
     }
 }

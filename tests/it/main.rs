@@ -9,4 +9,5 @@
 mod support;
 
 mod core_properties;
+mod probe;
 mod rules_switching;
