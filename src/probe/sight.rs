@@ -147,19 +147,19 @@ mod tests {
     const HOME: &str = "x-served-by: home";
     const STANDBY: &str = "x-served-by: standby";
 
-    fn answer(status: u16, lines: &[&str], body: &str) -> Fetched {
+    fn answer(status: u16, lines: &[&str], body: &str) -> Answer {
         let mut headers = HeaderMap::new();
         for line in lines {
             let (name, value) = line.split_once(": ").expect("name: value");
             let name: HeaderName = name.parse().expect("a name");
             headers.insert(name, HeaderValue::from_str(value).expect("a value"));
         }
-        Ok(Answer {
+        Answer {
             status,
             headers,
             body: body.as_bytes().to_vec(),
             used: Faculties::default(),
-        })
+        }
     }
 
     fn failed(why: Why) -> Fetched {
@@ -195,7 +195,7 @@ mod tests {
             (429, &[], View::Blocked),
         ] {
             assert_eq!(
-                home_sight(&answer(status, lines, "")),
+                home_sight(&Ok(answer(status, lines, ""))),
                 Sight::Clear(view),
                 "{status} {lines:?}"
             );
@@ -204,7 +204,7 @@ mod tests {
             let doubtful = Sight::Doubtful {
                 if_edge_lives: View::HomeBroken(status),
             };
-            assert_eq!(home_sight(&answer(status, &[], "")), doubtful, "{status}");
+            assert_eq!(home_sight(&Ok(answer(status, &[], ""))), doubtful, "{status}");
         }
     }
 
@@ -229,14 +229,17 @@ mod tests {
     fn answers_at_the_standby_mean_what_rule_7_says() {
         let marker = Marker::header(STANDBY).expect("a marker");
         for (fetched, view) in [
-            (answer(200, &[STANDBY], ""), View::Standby),
-            (answer(404, &[STANDBY], ""), View::Standby),
-            (answer(403, &[], ""), View::Shut),
-            (answer(401, &[], ""), View::Shut),
-            (answer(429, &[], ""), View::Overloaded),
-            (answer(503, &[STANDBY], ""), View::StandbyBroken(Breakage::Status(503))),
-            (answer(404, &[], ""), View::StandbyBroken(Breakage::Status(404))),
-            (answer(200, &[HOME], ""), View::StandbyBroken(Breakage::Marker)),
+            (Ok(answer(200, &[STANDBY], "")), View::Standby),
+            (Ok(answer(404, &[STANDBY], "")), View::Standby),
+            (Ok(answer(403, &[], "")), View::Shut),
+            (Ok(answer(401, &[], "")), View::Shut),
+            (Ok(answer(429, &[], "")), View::Overloaded),
+            (
+                Ok(answer(503, &[STANDBY], "")),
+                View::StandbyBroken(Breakage::Status(503)),
+            ),
+            (Ok(answer(404, &[], "")), View::StandbyBroken(Breakage::Status(404))),
+            (Ok(answer(200, &[HOME], "")), View::StandbyBroken(Breakage::Marker)),
             (failed(Why::Dns), View::StandbyBroken(Breakage::Dns)),
             (failed(Why::Refused), View::StandbyBroken(Breakage::Refused)),
             (
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_trace_is_key_value_lines_and_not_a_page() {
-        let is = |status, body| is_trace(&answer(status, &[], body).expect("an answer"));
+        let is = |status, body| is_trace(&answer(status, &[], body));
         assert!(is(200, "fl=1f1\nh=site.example\nts=1.0\ncolo=FRA\n"));
         assert!(is(200, "colo="));
         assert!(!is(200, "<html lang=en>\ncolo=FRA\n"));

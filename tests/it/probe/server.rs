@@ -43,17 +43,17 @@ impl Authority {
     }
 
     pub(super) fn serves(&self, name: &str) -> ServerConfig {
-        self.certifies(CertificateParams::new(vec![name.to_owned()]).expect("a name"))
+        self.certifies(&CertificateParams::new(vec![name.to_owned()]).expect("a name"))
     }
 
     pub(super) fn serves_expired(&self, name: &str) -> ServerConfig {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 3, 31);
-        self.certifies(params)
+        self.certifies(&params)
     }
 
-    fn certifies(&self, params: CertificateParams) -> ServerConfig {
+    fn certifies(&self, params: &CertificateParams) -> ServerConfig {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -121,10 +121,10 @@ pub(super) enum Reply {
 
 /// An answer with these header lines.
 pub(super) fn page(status: u16, lines: &[&str], body: &str) -> Reply {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     let length = body.len();
     Reply::Say(format!(
-        "HTTP/1.1 {status} Some Reason\r\ncontent-length: {length}\r\nconnection: close\r\n{lines}\r\n{body}"
+        "HTTP/1.1 {status} Some Reason\r\ncontent-length: {length}\r\nconnection: close\r\n{}\r\n{body}",
+        lines.iter().flat_map(|line| [line, "\r\n"]).collect::<String>()
     ))
 }
 

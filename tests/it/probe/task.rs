@@ -19,8 +19,13 @@ const CADENCE: Cadence = Cadence {
     failures_wanted: 3,
 };
 
-/// What the origin does with a probe sent at that many milliseconds: answers after as many, or never (`None`).
-type Script = fn(u64) -> Option<(u64, Outcome)>;
+/// What the origin does with a probe sent at that many milliseconds.
+type Script = fn(u64) -> Answer;
+
+enum Answer {
+    After(u64, Outcome),
+    Never,
+}
 
 /// A probe that keeps to a script and records when it was sent.
 struct Scripted {
@@ -39,11 +44,11 @@ impl Probe for Scripted {
             let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(in_flight, Ordering::SeqCst);
             let outcome = match (self.script)(at) {
-                Some((millis, outcome)) => {
+                Answer::After(millis, outcome) => {
                     sleep(Duration::from_millis(millis)).await;
                     outcome
                 }
-                None => std::future::pending().await,
+                Answer::Never => std::future::pending().await,
             };
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
             Report {
@@ -90,13 +95,13 @@ impl Scene {
     }
 }
 
-fn well(after: u64) -> Option<(u64, Outcome)> {
-    Some((after, Outcome::Ok))
+const fn well(after: u64) -> Answer {
+    Answer::After(after, Outcome::Ok)
 }
 
-fn badly(after: u64, why: Why) -> Option<(u64, Outcome)> {
+fn badly(after: u64, why: Why) -> Answer {
     let used = Faculties::default();
-    Some((after, Outcome::Failed(Failing { why, used })))
+    Answer::After(after, Outcome::Failed(Failing { why, used }))
 }
 
 fn ms(millis: u64) -> Instant {
@@ -117,7 +122,7 @@ async fn the_first_probe_goes_out_at_once_and_the_rate_does_not_drift() {
 
 #[tokio::test(start_paused = true)]
 async fn r05_a_probe_that_hangs_never_delays_the_next() {
-    let mut scene = Scene::start(|at| if at == 5_000 { None } else { well(10) }, 8);
+    let mut scene = Scene::start(|at| if at == 5_000 { Answer::Never } else { well(10) }, 8);
     let all = scene.until(16_000).await;
     let scheduled: Vec<Instant> = all
         .iter()
@@ -187,7 +192,7 @@ async fn a_receiver_that_does_not_keep_up_delays_no_probe() {
 
 #[tokio::test(start_paused = true)]
 async fn the_task_ends_with_its_receiver_and_lets_go_of_what_is_in_flight() {
-    let scene = Scene::start(|_| None, 8);
+    let scene = Scene::start(|_| Answer::Never, 8);
     tokio::task::yield_now().await;
     assert_eq!(scene.sent(), [0]);
     drop(scene.probed);
