@@ -319,4 +319,43 @@ mod tests {
         schedule.landed(1, false, ms(5_002));
         assert_eq!(sent(&mut schedule, 5_002), Some(false));
     }
+
+    proptest::proptest! {
+        /// Whatever the origin does: the rate holds, confirming probes keep to the cap and the pace, and the task never spins.
+        #[test]
+        fn the_rate_the_cap_and_the_pace_hold_for_any_origin(
+            answers in proptest::collection::vec((0_u64..4_500, proptest::bool::weighted(0.4)), 1..60),
+            failures_wanted in 1_u32..6,
+        ) {
+            let mut schedule = Schedule::new(Cadence { failures_wanted, ..CADENCE }, Instant::ZERO);
+            let mut answers = answers.into_iter().cycle();
+            let mut landing: BTreeMap<(u64, u64), bool> = BTreeMap::new();
+            let (mut now, mut ticks, mut confirmed, mut burst) = (0, 0, None, 0);
+            while now < 120_000 {
+                while let Some(dispatch) = schedule.due(ms(now)) {
+                    if dispatch.scheduled {
+                        assert_eq!(now, ticks * 5_000);
+                        ticks += 1;
+                    } else {
+                        assert!(landing.len() < MAX_IN_FLIGHT);
+                        burst += 1;
+                        // One that was cut short by a success may be followed at once by another's first.
+                        assert!(burst == 1 || confirmed.is_none_or(|at| now >= at + 500));
+                        confirmed = Some(now);
+                    }
+                    let (took, ok) = answers.next().expect("endless");
+                    landing.insert((now + took, dispatch.number), ok);
+                }
+                assert!(schedule.next_wake() > ms(now), "no spinning");
+                let wake = u64::try_from(schedule.next_wake().since_start().as_millis()).expect("small");
+                now = landing.first_key_value().map_or(wake, |(&(at, _), _)| at.min(wake));
+                while let Some(entry) = landing.first_entry() && entry.key().0 <= now {
+                    let ((_, number), ok) = entry.remove_entry();
+                    burst = if ok { 0 } else { burst };
+                    schedule.landed(number, ok, ms(now));
+                }
+            }
+            assert_eq!(ticks, 24);
+        }
+    }
 }

@@ -122,6 +122,9 @@ pub(super) fn is_trace(answer: &Answer) -> bool {
 }
 
 /// What a chain that never came to the standby says of the redirect.
+///
+/// A page withheld from us by the edge's firewall says that it is off: redirects come first.
+/// Source: <https://developers.cloudflare.com/ruleset-engine/reference/phases-list/>.
 pub(super) const fn redirect_by(view: View) -> Option<Position> {
     match view {
         View::Home
@@ -132,8 +135,9 @@ pub(super) const fn redirect_by(view: View) -> Option<Position> {
         | View::Overloaded
         | View::Shut
         | View::Loop
-        | View::Cached => Some(Position::Off),
-        View::EdgeLostHome(0) | View::EdgeBroken | View::Blocked | View::Nothing => None,
+        | View::Cached
+        | View::Blocked => Some(Position::Off),
+        View::EdgeLostHome(0) | View::EdgeBroken | View::Nothing => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderValue, LOCATION};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
 use tokio::time::Instant;
 
 use super::expect::{Marker, StatusSet};
@@ -82,31 +82,30 @@ impl Walker {
         let mut side = start;
         let mut visited = vec![self.door(side).target.clone()];
         let mut crossed = false;
-        let mut status = 0;
+        let mut view = View::Nothing;
         while let Some(here) = visited.last()
             && visited.len() <= MAX_HOPS + 1
         {
             let fetched = self.page(here, side, deadlines).await;
-            let Some((answered, next)) = redirect_of(&fetched, here) else {
+            let Some(redirect) = redirect_of(&fetched, here) else {
                 let view = self.judge(here, side, &fetched, deadlines).await;
                 return End { view, crossed };
             };
-            status = answered;
+            let Redirect { to: next, .. } = &redirect;
             let comes_back = side == Side::Standby && next.same_site(&self.home.target);
             if side == Side::Home && next.same_site(&self.standby.target) {
                 side = Side::Standby;
                 crossed = true;
             }
-            if comes_back || visited.contains(&next) {
-                let view = View::Loop;
+            view = redirect.leads_nowhere(side);
+            if comes_back || visited.contains(next) {
+                if side == Side::Standby {
+                    view = View::Loop;
+                }
                 return End { view, crossed };
             }
-            visited.push(next);
+            visited.push(redirect.to);
         }
-        let view = match side {
-            Side::Home => View::HomeBroken(status),
-            Side::Standby => View::StandbyBroken(Breakage::Status(status)),
-        };
         End { view, crossed }
     }
 
@@ -217,14 +216,37 @@ async fn clear_up(sight: Sight, target: &Target, way: &Way, deadlines: Deadlines
     }
 }
 
-/// The status and the place that an answer redirects to. A `Location` that no browser could follow is none.
-fn redirect_of(fetched: &Result<Answer, FetchError>, from: &Target) -> Option<(u16, Target)> {
+/// An answer that sends the visitor on.
+struct Redirect {
+    status: u16,
+    to: Target,
+    sets_cookie: bool,
+}
+
+impl Redirect {
+    /// What it means that a chain of these has no end, or comes back without the standby in it.
+    ///
+    /// Whoever sets a cookie may end the chain for a browser, which sends it back as we do not: that is no evidence.
+    const fn leads_nowhere(&self, side: Side) -> View {
+        match side {
+            Side::Home if self.sets_cookie => View::Blocked,
+            Side::Home => View::HomeBroken(self.status),
+            Side::Standby => View::StandbyBroken(Breakage::Status(self.status)),
+        }
+    }
+}
+
+/// Where an answer redirects to. A `Location` that no browser could follow is none.
+fn redirect_of(fetched: &Result<Answer, FetchError>, from: &Target) -> Option<Redirect> {
     let answer = fetched.as_ref().ok()?;
     if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let next = from.join(answer.header(LOCATION.as_str())?).ok()?;
-    Some((answer.status, next))
+    Some(Redirect {
+        status: answer.status,
+        to: from.join(answer.header(LOCATION.as_str())?).ok()?,
+        sets_cookie: answer.headers.contains_key(SET_COOKIE),
+    })
 }
 
 /// Bodies of redirects are not read.

@@ -222,7 +222,7 @@ async fn cached_pages_and_challenges_are_no_evidence() {
         assert_eq!(scene.visit().await, (View::Cached, Some(Position::Off)), "{line}");
     }
     let scene = Scene::new(|_| page(403, &["cf-mitigated: challenge"], ""), unused).await;
-    assert_eq!(scene.visit().await, (View::Blocked, None));
+    assert_eq!(scene.visit().await, (View::Blocked, Some(Position::Off)));
 }
 
 #[tokio::test]
@@ -230,11 +230,18 @@ async fn r07_a_chain_that_returns_to_itself_is_a_loop() {
     let back = "location: https://site.example/other";
     let scene = Scene::new(|_| page(302, &[TO_STANDBY], ""), move |_| page(302, &[back], "")).await;
     assert_eq!(scene.visit().await, (View::Loop, Some(Position::On)));
-    let scene = Scene::new(|_| page(302, &["location: /page"], ""), unused).await;
-    assert_eq!(scene.visit().await, (View::Loop, Some(Position::Off)));
     let scene = Scene::new(unused, move |_| page(302, &[back], "")).await;
     let eye = scene.standby_eye(PATIENT, PATIENT);
     assert_eq!(eye.look().await.view, View::Loop, "the standby sends people home");
+}
+
+#[tokio::test]
+async fn a_home_that_turns_in_circles_is_broken_unless_a_cookie_would_end_it() {
+    let circle = Scene::new(|_| page(302, &["location: /page"], ""), unused).await;
+    assert_eq!(circle.visit().await, (View::HomeBroken(302), Some(Position::Off)));
+    let wants_cookie = |_: &Asked| page(302, &["location: /page", "set-cookie: seen=1"], "");
+    let scene = Scene::new(wants_cookie, unused).await;
+    assert_eq!(scene.visit().await, (View::Blocked, Some(Position::Off)));
 }
 
 #[tokio::test]

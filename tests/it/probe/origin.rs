@@ -206,6 +206,29 @@ async fn silence_is_a_timeout_in_the_part_that_was_reached() {
 }
 
 #[tokio::test]
+async fn packets_that_nobody_answers_are_a_timeout_in_the_connect() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind("127.0.0.1:0".parse().expect("an address"))
+        .expect("loopback");
+    let listener = socket.listen(1).expect("a listener");
+    let address = listener.local_addr().expect("bound");
+    // Nobody accepts: when the queue is full, the kernel drops what comes as a dead line does.
+    let mut queue = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+    {
+        queue.push(stream);
+        assert!(queue.len() < 64, "the queue has a limit");
+    }
+    let authority = Authority::new();
+    let mut probe = settings(URL, authority.way_to(address));
+    probe.timeout = SHORT;
+    let used = Faculties { tls: false, ..OVER_TLS };
+    assert_eq!(outcome(probe).await, failed(Why::Timeout(Part::Connect), used));
+}
+
+#[tokio::test]
 async fn a_bad_certificate_is_told_from_other_tls_trouble() {
     let (ours, strangers) = (Authority::new(), Authority::new());
     for (config, what) in [
