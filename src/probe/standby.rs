@@ -1,6 +1,6 @@
 //! The standby eye: what the standby gives to someone who is sent there.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -29,10 +29,32 @@ pub struct StandbyEyeSettings {
 #[derive(Debug)]
 pub struct StandbyEye {
     walker: Walker,
-    timeout: Duration,
-    cold_timeout: Duration,
+    patience: Mutex<Patience>,
+}
+
+/// How long a look may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    warm: Duration,
+    cold: Duration,
     /// When the last look that came through the gate ended.
-    warmed: Mutex<Option<Instant>>,
+    warmed_at: Option<Instant>,
+}
+
+impl Patience {
+    fn at(&self, now: Instant) -> Duration {
+        match self.warmed_at {
+            Some(at) if now.duration_since(at) < RUN_ENDS_AFTER => self.warm,
+            _ => self.cold.max(self.warm),
+        }
+    }
+
+    /// A shut gate starts nothing: the container behind it is as cold as before.
+    fn saw(&mut self, view: View, now: Instant) {
+        if view != View::Shut {
+            self.warmed_at = Some(now);
+        }
+    }
 }
 
 impl StandbyEye {
@@ -40,30 +62,25 @@ impl StandbyEye {
     pub fn new(settings: StandbyEyeSettings) -> Self {
         Self {
             walker: Walker::new(settings.home, settings.standby),
-            timeout: settings.timeout,
-            cold_timeout: settings.cold_timeout,
-            warmed: Mutex::new(None),
+            patience: Mutex::new(Patience {
+                warm: settings.timeout,
+                cold: settings.cold_timeout,
+                warmed_at: None,
+            }),
         }
     }
 
-    fn patience(&self, now: Instant) -> Duration {
-        let warmed = *self.warmed.lock().unwrap_or_else(PoisonError::into_inner);
-        match warmed {
-            Some(at) if now.duration_since(at) < RUN_ENDS_AFTER => self.timeout,
-            _ => self.cold_timeout.max(self.timeout),
-        }
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn look_once(&self) -> Sighting {
         let began = Instant::now();
-        let deadlines = Deadlines::within(self.patience(began));
-        let view = self.walker.walk(Side::Standby, deadlines).await.view;
-        // A shut gate starts nothing: the container behind it is as cold as before.
-        if view != View::Shut {
-            *self.warmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
+        let timeout = self.patience().at(began);
+        let end = self.walker.walk(Side::Standby, Deadlines::within(timeout)).await;
+        self.patience().saw(end.view, Instant::now());
         Sighting {
-            view,
+            view: end.view,
             redirect: None,
             took: began.elapsed(),
         }
@@ -73,5 +90,31 @@ impl StandbyEye {
 impl Look for StandbyEye {
     fn look(&self) -> BoxFuture<'_, Sighting> {
         Box::pin(self.look_once())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Breakage;
+
+    #[test]
+    fn a_cold_start_is_waited_for_once_the_gate_is_open_and_once_a_run() {
+        let (warm, cold) = (Duration::from_secs(5), Duration::from_secs(20));
+        let start = Instant::now();
+        let after = |secs| start + Duration::from_secs(secs);
+        let mut patience = Patience {
+            warm,
+            cold,
+            warmed_at: None,
+        };
+        assert_eq!(patience.at(start), cold);
+        patience.saw(View::Shut, after(1));
+        assert_eq!(patience.at(after(1)), cold, "behind a shut gate nothing starts");
+        patience.saw(View::StandbyBroken(Breakage::Silent), after(21));
+        assert_eq!(patience.at(after(22)), warm, "the cold start had its time");
+        patience.saw(View::Standby, after(50));
+        assert_eq!(patience.at(after(109)), warm);
+        assert_eq!(patience.at(after(110)), cold, "another run");
     }
 }

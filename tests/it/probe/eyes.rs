@@ -285,27 +285,29 @@ async fn a_marker_in_the_page_is_read_as_well() {
 }
 
 #[tokio::test]
-async fn the_standby_eye_is_patient_with_a_cold_start_but_not_for_ever() {
-    let shut_once = std::sync::atomic::AtomicBool::new(true);
-    let standby = move |_: &Asked| {
-        if shut_once.swap(false, std::sync::atomic::Ordering::SeqCst) {
-            page(403, &[], "forbidden")
-        } else {
-            Reply::SayAndHang(String::new())
-        }
-    };
-    let scene = Scene::new(unused, standby).await;
-    let cold = Duration::from_millis(1_500);
-    let eye = scene.standby_eye(Duration::from_millis(300), cold);
+async fn the_standby_eye_asks_the_standby_itself() {
+    for (reply, view) in [
+        (page(200, &[STANDBY], ""), View::Standby),
+        (page(302, &["location: /page"], ""), View::Loop),
+        (page(403, &[], ""), View::Shut),
+        (page(429, &[], ""), View::Overloaded),
+        (page(200, &[HOME], ""), View::StandbyBroken(Breakage::Marker)),
+    ] {
+        let scene = Scene::new(unused, move |_| reply.clone()).await;
+        let sighting = scene.standby_eye(PATIENT, PATIENT).look().await;
+        assert_eq!((sighting.view, sighting.redirect), (view, None));
+        assert!(scene.edge.asked().is_empty());
+    }
+    let scene = Scene::new(unused, |_| Reply::SayAndHang(String::new())).await;
+    let eye = scene.standby_eye(Duration::ZERO, Duration::from_millis(700));
     let silent = View::StandbyBroken(Breakage::Silent);
-    assert_eq!(eye.look().await.view, View::Shut);
-    let first = eye.look().await;
-    assert_eq!(first.view, silent);
-    assert!(first.took >= cold, "a shut gate warmed nothing");
-    let second = eye.look().await;
-    assert_eq!(second.view, silent);
-    assert!(second.took < first.took);
-    assert_eq!(second.redirect, None);
+    assert_eq!(eye.look().await.view, silent);
+    assert_eq!(eye.look().await.view, silent);
+    assert_eq!(
+        scene.standby.asked().len(),
+        1,
+        "only the first look had the time to ask"
+    );
 }
 
 #[tokio::test]
