@@ -1,10 +1,30 @@
 //! The port to everything that looks: the origin eye, the other eyes and the mirror.
 
+mod dial;
+pub mod edge;
+pub mod expect;
+pub mod fetch;
+pub mod http;
+pub mod references;
+pub mod resolve;
+pub mod schedule;
+mod sight;
+pub mod standby;
+pub mod target;
+pub mod task;
+pub mod visitor;
+mod walk;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use crate::core::{Outcome, Part, Reflection, Sighting};
+
+pub use expect::{Expect, Marker, StatusSet};
+pub use fetch::Way;
+pub use resolve::Resolver;
+pub use target::{HostPort, SettingsError, Target};
 
 /// A boxed future, so that the traits can be used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -9,4 +9,6 @@
 mod support;
 
 mod core_properties;
+#[cfg(test)]
+mod probe;
 mod rules_switching;
