@@ -70,8 +70,11 @@ impl<'a> Inspector<'a> {
 
     /// Complains of the first of several keys that contradict each other, unless one of them was complained of already.
     pub(super) fn complain_together(&mut self, paths: &[&KeyPath], wrong: impl Into<String>, fix: impl Into<String>) {
-        let known = |path: &&KeyPath| self.faulty.iter().any(|faulty| faulty.overlaps(path));
-        if paths.iter().any(known) {
+        let known = |path: &KeyPath| self.faulty.iter().any(|faulty| faulty.overlaps(path));
+        if paths
+            .iter()
+            .any(|path| known(path) || path.shared().is_some_and(|shared| known(&shared)))
+        {
             return;
         }
         if let Some(path) = paths.first() {

@@ -5,6 +5,7 @@
 
 mod complaint;
 mod inspector;
+mod period;
 mod raw;
 mod rules;
 pub mod secret;
@@ -12,6 +13,7 @@ mod settings;
 mod site;
 mod source;
 mod strict;
+mod toggles;
 mod value;
 
 use std::collections::BTreeMap;
@@ -27,8 +29,8 @@ pub use settings::{
 };
 
 use inspector::{Inspector, SecretKind};
-use site::Credentials;
 use source::{KeyPath, Sources, Step};
+use toggles::Credentials;
 
 /// Reads and checks a config. A path may be a file or a directory of fragments (`*.toml`, in the order of their names); later ones win.
 pub fn load(paths: &[PathBuf]) -> Result<Config, Complaints> {
@@ -53,7 +55,7 @@ pub fn load_in(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Config,
 
 /// Reads a duration as it is written in a config: "500ms", "90s", "5m 30s", "4h". The error says what is wrong with it.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
-    raw::Period::parse(text).map(|period| period.0)
+    period::Period::parse(text).map(|period| period.0)
 }
 
 /// The shapes with the shared sections merged into each site; complains of everything that does not fit them.
@@ -158,19 +160,10 @@ fn site_only(inspector: &mut Inspector<'_>, raw: &raw::Raw) {
 }
 
 fn daemon(inspector: &mut Inspector<'_>, raw: &raw::Daemon) -> Option<Daemon> {
-    let path = KeyPath::of(&["daemon", "log"]);
-    let valid = raw.log.parse::<tracing_subscriber::filter::Targets>().is_ok();
-    if !valid || raw.log.trim().is_empty() {
-        inspector.complain(
-            &path,
-            "is not a log level",
-            "write off, error, warn, info, debug or trace, or \"info,pilotlight::driver=debug\"",
-        );
-        return None;
-    }
+    let log = inspector.take(&KeyPath::of(&["daemon", "log"]), value::log_filter(&raw.log));
     Some(Daemon {
         state_dir: inspector.beside(&KeyPath::of(&["daemon", "state_dir"]), &raw.state_dir),
-        log: raw.log.clone(),
+        log: log?,
         log_format: raw.log_format,
         shutdown_timeout: raw.shutdown_timeout.0,
     })

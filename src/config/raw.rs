@@ -1,15 +1,11 @@
 //! The shapes of the TOML files, and every default: this is the one place.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use jiff::SignedDuration;
-use jiff::fmt::friendly::{Designator, SpanPrinter};
-use serde::de::{self, Deserializer, Visitor as DeVisitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use super::period::Period;
 use super::settings::{LogFormat, ProbePath};
 use crate::core;
 
@@ -404,75 +400,5 @@ impl From<Drift> for core::machine::DriftPolicy {
             Drift::Repair => Self::Repair,
             Drift::Report => Self::Report,
         }
-    }
-}
-
-/// A duration as people write it: "500ms", "90s", "5m 30s", "6h". Longer than nothing, at most a year.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Period(pub(super) Duration);
-
-impl Period {
-    const MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-
-    const fn secs(secs: u64) -> Self {
-        Self(Duration::from_secs(secs))
-    }
-
-    const fn millis(millis: u64) -> Self {
-        Self(Duration::from_millis(millis))
-    }
-
-    const fn mins(mins: u64) -> Self {
-        Self(Duration::from_secs(mins * 60))
-    }
-
-    /// Reads a duration; the error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        let signed: SignedDuration = text.parse().map_err(|_| "it is not a duration")?;
-        let duration = Duration::try_from(signed).map_err(|_| "it is negative")?;
-        if duration.is_zero() {
-            Err("it is zero")
-        } else if duration > Self::MAX {
-            Err("it is longer than a year")
-        } else {
-            Ok(Self(duration))
-        }
-    }
-}
-
-impl fmt::Display for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printer = SpanPrinter::new().designator(Designator::Compact);
-        f.write_str(&printer.unsigned_duration_to_string(&self.0))
-    }
-}
-
-impl fmt::Debug for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for Period {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Period {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl DeVisitor<'_> for Text {
-            type Value = Period;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as \"500ms\", \"90s\", \"5m 30s\" or \"1h\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
-                Period::parse(text).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_str(Text)
     }
 }

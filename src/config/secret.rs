@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Why a secret's file will not do. Names the file, never what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,8 @@ pub enum SecretError {
         file: PathBuf,
         /// What is wrong with it.
         problem: &'static str,
+        /// What to do.
+        fix: &'static str,
     },
 }
 
@@ -46,7 +48,7 @@ impl SecretError {
                     .to_owned()
             }
             Self::Open { file, .. } => format!("chmod 600 {}", file.display()),
-            Self::Content { .. } => "put nothing but the secret into the file".to_owned(),
+            Self::Content { fix, .. } => (*fix).to_owned(),
         }
     }
 }
@@ -69,7 +71,11 @@ pub fn read(file: &Path) -> Result<SecretString, SecretError> {
     } else {
         return Ok(SecretString::from(line));
     };
-    Err(content(file, problem))
+    Err(content(
+        file,
+        problem,
+        "put nothing but the secret into the file, on one line",
+    ))
 }
 
 /// Reads a secret of many lines as it is: a service account's key file.
@@ -94,37 +100,37 @@ pub(super) fn guarded(file: &Path) -> Result<(), SecretError> {
 /// Whether it looks like a service account's key file.
 pub(super) fn is_service_account_key(file: &Path) -> Result<(), SecretError> {
     let text = text(file)?;
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|_| content(file, "is not JSON, so no service account's key file"))?;
-    if json.get("type").and_then(serde_json::Value::as_str) != Some("service_account") {
-        return Err(content(
-            file,
-            "is not a service account's key file: its type says otherwise",
-        ));
-    }
-    let present = |key: &&str| {
-        json.get(*key)
-            .and_then(serde_json::Value::as_str)
-            .is_some_and(|text| !text.is_empty())
-    };
-    if ["client_email", "private_key", "private_key_id"].iter().all(present) {
-        Ok(())
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let field = |key: &str| json.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let problem = if !json.is_object() {
+        "is not JSON, so no service account's key file"
+    } else if field("type") != "service_account" {
+        "is not a service account's key file: its type says otherwise"
+    } else if ["client_email", "private_key", "private_key_id"]
+        .iter()
+        .any(|key| field(key).is_empty())
+    {
+        "lacks client_email, private_key or private_key_id, so it is no whole key file"
     } else {
-        Err(content(
-            file,
-            "lacks client_email, private_key or private_key_id, so it is no whole key file",
-        ))
-    }
+        return Ok(());
+    };
+    Err(content(
+        file,
+        problem,
+        "make a key for the service account and keep the JSON file as it comes",
+    ))
 }
 
 /// Whether it holds one http or https URL.
 pub(super) fn is_url(file: &Path) -> Result<(), SecretError> {
-    use secrecy::ExposeSecret;
-
     let secret = read(file)?;
     match url::Url::parse(secret.expose_secret()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
-        _ => Err(content(file, "holds no http or https URL")),
+        _ => Err(content(
+            file,
+            "holds no http or https URL",
+            "put the webhook's URL into the file, on one line",
+        )),
     }
 }
 
@@ -139,9 +145,10 @@ fn unreadable(file: &Path, error: std::io::Error) -> SecretError {
     }
 }
 
-fn content(file: &Path, problem: &'static str) -> SecretError {
+fn content(file: &Path, problem: &'static str, fix: &'static str) -> SecretError {
     SecretError::Content {
         file: file.to_owned(),
         problem,
+        fix,
     }
 }

@@ -55,7 +55,7 @@ impl KeyPath {
     }
 
     /// Where a site's key gets its value from when the site itself does not set it.
-    fn shared(&self) -> Option<Self> {
+    pub(super) fn shared(&self) -> Option<Self> {
         match self.0.as_slice() {
             [Step::Key(site), Step::Key(_), rest @ ..] if site == "site" && rest.len() > 1 => match rest.first() {
                 Some(Step::Key(section)) if SHARED_SECTIONS.contains(&section.as_str()) => Some(Self(rest.to_vec())),
@@ -69,9 +69,11 @@ impl KeyPath {
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, step) in self.0.iter().enumerate() {
+            let dot = if index == 0 { "" } else { "." };
+            let bare = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
             match step {
-                Step::Key(key) if index == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Key(key) if bare(key) && !key.is_empty() => write!(f, "{dot}{key}")?,
+                Step::Key(key) => write!(f, "{dot}{key:?}")?,
                 Step::Index(number) => write!(f, "[{number}]")?,
             }
         }

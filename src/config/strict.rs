@@ -102,10 +102,10 @@ fn fault(path: KeyPath, message: &str) -> Fault {
             format!("write one of \"{}\"", known.join("\", \"")),
         )
     } else {
-        match message.split_once(", expected ") {
-            Some((wrong, expected)) => (wrong.to_owned(), format!("write {}", wanted(expected))),
-            None => (message.to_owned(), "write it as in config/pilotlight.toml".to_owned()),
-        }
+        let (found, expected) = message
+            .split_once(", expected ")
+            .unwrap_or((message, "what config/pilotlight.toml shows"));
+        (given_value(found), format!("write {}", wanted(expected)))
     };
     Fault {
         path,
@@ -113,6 +113,23 @@ fn fault(path: KeyPath, message: &str) -> Fault {
         fix,
         meant: None,
         unknown_key: false,
+    }
+}
+
+/// What serde found, in plain words. Texts are not repeated: one may be a secret in the wrong place.
+fn given_value(found: &str) -> String {
+    let (problem, found) = found.split_once(": ").unwrap_or(("", found));
+    if let Some(own_words) = found.strip_prefix("it ") {
+        return own_words.to_owned();
+    }
+    let number = || found.split('`').nth(1).unwrap_or_default();
+    match found.split([' ', '`']).next().unwrap_or_default() {
+        "integer" | "floating" => format!("is the number {}", number()),
+        "boolean" => format!("is {}", number()),
+        "sequence" => "is a list".to_owned(),
+        "map" => "is a table".to_owned(),
+        "string" if problem == "invalid type" => "is a text".to_owned(),
+        _ => "is not of the right form".to_owned(),
     }
 }
 

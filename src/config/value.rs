@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
 use super::settings::{HostPort, Listen, Marker, Reference};
@@ -176,6 +177,20 @@ pub(super) fn reference(text: &str) -> Result<Reference, Objection> {
             "is not a reference",
             "write it as in \"https://host/path\" or \"tcp://9.9.9.9:53\"",
         )),
+    }
+}
+
+/// What to log: levels, and levels of targets.
+pub(super) fn log_filter(text: &str) -> Result<String, Objection> {
+    // A lone word that is no level would be taken for the name of a target.
+    let level = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    if text.split(',').all(level) && text.parse::<Targets>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err(Objection::new(
+            "is not a log level",
+            "write \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"info,pilotlight::driver=debug\"",
+        ))
     }
 }
 

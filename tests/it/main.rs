@@ -8,5 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
+mod config;
 mod core_properties;
 mod rules_switching;
