@@ -63,6 +63,11 @@ impl<'a> Inspector<'a> {
         self.complaints
     }
 
+    /// Takes down a finished complaint.
+    pub(super) fn add(&mut self, complaint: Complaint) {
+        self.complaints.push(complaint);
+    }
+
     /// Complains of a key, unless it was complained of already.
     pub(super) fn complain(&mut self, path: &KeyPath, wrong: impl Into<String>, fix: impl Into<String>) {
         self.complain_together(&[path], wrong, fix);
@@ -174,6 +179,18 @@ impl<'a> Inspector<'a> {
             "write the bare id: letters, digits, `-`, `_`, `.` and `:`, no path before it",
         );
         None
+    }
+
+    /// A name that somebody chose for a table.
+    pub(super) fn name(&mut self, path: &KeyPath, name: &str) {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        if name.is_empty() || name.len() > 63 || !name.bytes().all(plain) {
+            self.complain(
+                path,
+                "is not a good name",
+                "use 1 to 63 lower-case letters, digits, `-` and `_`: names become file names, labels and parts of URLs",
+            );
+        }
     }
 
     /// A name that has to be among `known`.

@@ -13,6 +13,7 @@ mod settings;
 mod site;
 mod source;
 mod strict;
+mod table;
 mod toggles;
 mod value;
 
@@ -30,6 +31,7 @@ pub use settings::{
 
 use inspector::{Inspector, SecretKind};
 use source::{KeyPath, Sources, Step};
+use table::Table;
 use toggles::Credentials;
 
 /// Reads and checks a config. A path may be a file or a directory of fragments (`*.toml`, in the order of their names); later ones win.
@@ -44,8 +46,12 @@ pub fn load_in(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Config,
     let mut inspector = Inspector::new(&sources, surroundings, unreadable);
     let raw = match sources.layered() {
         Ok(table) => shapes(&mut inspector, table),
-        Err(complaint) => return Err(Complaints::new(vec![complaint])),
+        Err(complaint) => {
+            inspector.add(complaint);
+            None
+        }
     };
+    // With a file missing from the layers, the rest could only be guessed at.
     let config = raw.filter(|_| readable).and_then(|raw| build(&mut inspector, &raw));
     match config {
         Some(config) if inspector.is_content() => Ok(config),
@@ -195,6 +201,7 @@ fn admin(inspector: &mut Inspector<'_>, raw: &raw::Admin) -> Option<Admin> {
 
 fn google(inspector: &mut Inspector<'_>, name: &str, raw: &raw::Google) -> Option<GoogleCredential> {
     let path = KeyPath::of(&["google", name]);
+    inspector.name(&path, name);
     let kind_fix = "write kind = \"service_account_key\" or kind = \"metadata_server\"";
     let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), kind_fix);
     let key_path = path.join("key_file");
@@ -230,6 +237,7 @@ fn google(inspector: &mut Inspector<'_>, name: &str, raw: &raw::Google) -> Optio
 
 fn cloudflare(inspector: &mut Inspector<'_>, name: &str, raw: &raw::Cloudflare) -> Option<CloudflareCredential> {
     let path = KeyPath::of(&["cloudflare", name]);
+    inspector.name(&path, name);
     let token_path = path.join("token_file");
     let token_file = inspector
         .required(&token_path, raw.token_file.as_ref(), "name the file with the API token")
@@ -248,9 +256,10 @@ fn webhook(
     inspector: &mut Inspector<'_>,
     name: &str,
     raw: &raw::Webhook,
-    sites: &BTreeMap<String, raw::Site>,
+    sites: &BTreeMap<String, Table<raw::Site>>,
 ) -> Option<Webhook> {
     let path = KeyPath::of(&["webhook", name]);
+    inspector.name(&path, name);
     let url_path = path.join("url_file");
     let url_file = inspector
         .required(&url_path, raw.url_file.as_ref(), "name the file with the webhook's URL")

@@ -3,34 +3,35 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::period::Period;
 use super::settings::{LogFormat, ProbePath};
+use super::table::Table;
 use crate::core;
 
 /// The sections that stand at the top as defaults for all sites and again in each site.
 pub(super) const SHARED_SECTIONS: [&str; 5] = ["probe", "visitor", "references", "policy", "timing"];
 
 /// A whole config, layers merged.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
-    pub(super) daemon: Daemon,
-    pub(super) admin: Admin,
-    pub(super) probe: Probe,
-    pub(super) visitor: Visitor,
-    pub(super) references: References,
-    pub(super) policy: Policy,
-    pub(super) timing: Timing,
-    pub(super) google: BTreeMap<String, Google>,
-    pub(super) cloudflare: BTreeMap<String, Cloudflare>,
-    pub(super) webhook: BTreeMap<String, Webhook>,
-    pub(super) site: BTreeMap<String, Site>,
+    pub(super) daemon: Table<Daemon>,
+    pub(super) admin: Table<Admin>,
+    pub(super) probe: Table<Probe>,
+    pub(super) visitor: Table<Visitor>,
+    pub(super) references: Table<References>,
+    pub(super) policy: Table<Policy>,
+    pub(super) timing: Table<Timing>,
+    pub(super) google: BTreeMap<String, Table<Google>>,
+    pub(super) cloudflare: BTreeMap<String, Table<Cloudflare>>,
+    pub(super) webhook: BTreeMap<String, Table<Webhook>>,
+    pub(super) site: BTreeMap<String, Table<Site>>,
 }
 
 /// `[daemon]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Daemon {
     pub(super) state_dir: PathBuf,
@@ -51,7 +52,7 @@ impl Default for Daemon {
 }
 
 /// `[admin]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) listen: String,
@@ -68,7 +69,7 @@ impl Default for Admin {
 }
 
 /// `[google.NAME]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Google {
     pub(super) kind: Option<GoogleKind>,
@@ -94,7 +95,7 @@ impl Default for Google {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum GoogleKind {
     ServiceAccountKey,
@@ -102,7 +103,7 @@ pub(super) enum GoogleKind {
 }
 
 /// `[cloudflare.NAME]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Cloudflare {
     pub(super) token_file: Option<PathBuf>,
@@ -121,7 +122,7 @@ impl Default for Cloudflare {
 }
 
 /// `[webhook.NAME]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Webhook {
     pub(super) url_file: Option<PathBuf>,
@@ -130,24 +131,24 @@ pub(super) struct Webhook {
 }
 
 /// `[site.NAME]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Site {
     pub(super) url: Option<String>,
-    pub(super) home: Home,
-    pub(super) standby: Standby,
-    pub(super) probe: Probe,
-    pub(super) visitor: Visitor,
-    pub(super) references: References,
-    pub(super) policy: Policy,
-    pub(super) timing: Timing,
-    pub(super) gate: Option<Gate>,
-    pub(super) redirect: Option<Redirect>,
-    pub(super) silence: Vec<Silence>,
+    pub(super) home: Table<Home>,
+    pub(super) standby: Table<Standby>,
+    pub(super) probe: Table<Probe>,
+    pub(super) visitor: Table<Visitor>,
+    pub(super) references: Table<References>,
+    pub(super) policy: Table<Policy>,
+    pub(super) timing: Table<Timing>,
+    pub(super) gate: Option<Table<Gate>>,
+    pub(super) redirect: Option<Table<Redirect>>,
+    pub(super) silence: Vec<Table<Silence>>,
 }
 
 /// `[site.NAME.home]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Home {
     pub(super) header: Option<String>,
@@ -155,7 +156,7 @@ pub(super) struct Home {
 }
 
 /// `[site.NAME.standby]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Standby {
     pub(super) url: Option<String>,
@@ -166,7 +167,7 @@ pub(super) struct Standby {
 }
 
 /// `[probe]` and `[site.NAME.probe]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Probe {
     pub(super) url: Option<String>,
@@ -197,7 +198,7 @@ impl Default for Probe {
 }
 
 /// `[visitor]` and `[site.NAME.visitor]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Visitor {
     pub(super) interval: Period,
@@ -220,7 +221,7 @@ impl Default for Visitor {
 }
 
 /// `[references]` and `[site.NAME.references]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct References {
     pub(super) targets: Vec<String>,
@@ -239,7 +240,7 @@ impl Default for References {
 }
 
 /// `[policy]` and `[site.NAME.policy]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Policy {
     pub(super) unhealthy_threshold: u32,
@@ -275,21 +276,21 @@ impl Default for Policy {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Failback {
     Auto,
     Manual,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum BrokenStandby {
     Hold,
     Switch,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Drift {
     Repair,
@@ -297,7 +298,7 @@ pub(super) enum Drift {
 }
 
 /// `[timing]` and `[site.NAME.timing]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Timing {
     pub(super) gate_patience: Period,
@@ -320,7 +321,7 @@ impl Default for Timing {
 }
 
 /// `[site.NAME.gate]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Gate {
     pub(super) kind: Option<GateKind>,
@@ -330,14 +331,14 @@ pub(super) struct Gate {
     pub(super) service: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum GateKind {
     CloudRun,
 }
 
 /// `[site.NAME.redirect]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Redirect {
     pub(super) kind: Option<RedirectKind>,
@@ -351,7 +352,7 @@ pub(super) struct Redirect {
     pub(super) excluded_paths: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RedirectKind {
     SingleRedirect,
@@ -359,7 +360,7 @@ pub(super) enum RedirectKind {
 }
 
 /// `[[site.NAME.silence]]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Silence {
     pub(super) kind: Option<SilenceKind>,
@@ -369,7 +370,7 @@ pub(super) struct Silence {
     pub(super) check_id: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SilenceKind {
     Snooze,

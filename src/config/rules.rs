@@ -8,6 +8,7 @@ use super::inspector::Inspector;
 use super::raw;
 use super::settings::{Coverage, Marker, Probe, ProbePath, Reference, References, Standby, Visitor};
 use super::source::KeyPath;
+use super::table::Table;
 use super::value;
 
 /// How two durations have to stand to each other.
@@ -247,7 +248,7 @@ fn caught(inspector: &mut Inspector<'_>, site: &KeyPath, parts: &Parts<'_>, cove
 }
 
 /// Two sites on one redirect rule: one's failover would move the other's visitors.
-pub(super) fn one_rule_each(inspector: &mut Inspector<'_>, sites: &BTreeMap<String, raw::Site>) {
+pub(super) fn one_rule_each(inspector: &mut Inspector<'_>, sites: &BTreeMap<String, Table<raw::Site>>) {
     let mut owners: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for (name, site) in sites {
         let Some(redirect) = &site.redirect else { continue };

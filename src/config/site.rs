@@ -17,7 +17,7 @@ pub(super) fn build(
     raw: &raw::Site,
 ) -> Option<Site> {
     let path = KeyPath::of(&["site", name]);
-    check_name(inspector, &path, name);
+    inspector.name(&path, name);
     let url_path = path.join("url");
     let url = inspector
         .required(
@@ -89,17 +89,6 @@ fn optional<T>(part: Option<Option<T>>) -> Option<Option<T>> {
         Some(None) => None,
         Some(part) => Some(part),
         None => Some(None),
-    }
-}
-
-fn check_name(inspector: &mut Inspector<'_>, path: &KeyPath, name: &str) {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-    if name.is_empty() || name.len() > 63 || !name.bytes().all(plain) {
-        inspector.complain(
-            path,
-            "is not a name for a site",
-            "use 1 to 63 lower-case letters, digits, `-` and `_`: it becomes a file name, a label and a part of URLs",
-        );
     }
 }
 

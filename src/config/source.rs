@@ -189,7 +189,33 @@ fn read(file: PathBuf) -> Result<Source, Vec<Complaint>> {
     }
     let mut lines = BTreeMap::new();
     note_table(&text, &KeyPath::default(), table.get_ref(), &mut lines);
+    let mut numbers = Vec::new();
+    huge_numbers(&KeyPath::default(), table.get_ref(), &mut numbers);
+    if !numbers.is_empty() {
+        let huge = |path: KeyPath| Complaint {
+            line: lines.get(&path).copied(),
+            key: path.to_string(),
+            wrong: "is a number that does not fit into 64 bits".to_owned(),
+            fix: "write a smaller one".to_owned(),
+            file: Some(file.clone()),
+        };
+        return Err(numbers.into_iter().map(huge).collect());
+    }
     Ok(Source { file, text, lines })
+}
+
+/// Numbers that the layers could not hold. Those in lists are met again as values of the wrong type.
+fn huge_numbers(path: &KeyPath, table: &DeTable<'_>, numbers: &mut Vec<KeyPath>) {
+    for (key, value) in table {
+        let here = path.join(key.get_ref().as_ref());
+        match value.get_ref() {
+            DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
+                numbers.push(here);
+            }
+            DeValue::Table(table) => huge_numbers(&here, table, numbers),
+            _ => {}
+        }
+    }
 }
 
 fn note_table(text: &str, path: &KeyPath, table: &DeTable<'_>, lines: &mut BTreeMap<KeyPath, usize>) {

@@ -31,8 +31,14 @@ pub(super) fn read<T: DeserializeOwned>(table: &mut toml::Table) -> (Option<T>, 
             Err(error) => error,
         };
         let path = steps(error.path());
-        let removed = remove(table, &path);
-        faults.push(fault(path, error.inner().message()));
+        let message = error.inner().message();
+        let stand_in = if message.ends_with("expected a table") {
+            toml::Value::Table(toml::Table::new())
+        } else {
+            toml::Value::String(String::new())
+        };
+        let removed = remove(table, &path, stand_in);
+        faults.push(fault(path, message));
         if !removed {
             return (None, faults);
         }
@@ -49,7 +55,9 @@ fn steps(path: &Path) -> KeyPath {
 }
 
 /// Takes out what stands at `path`; tells whether there was something.
-fn remove(table: &mut toml::Table, path: &KeyPath) -> bool {
+///
+/// In a list the stand-in takes its place, so that the others keep theirs.
+fn remove(table: &mut toml::Table, path: &KeyPath, stand_in: toml::Value) -> bool {
     let Some((last, front)) = path.0.split_last() else {
         return false;
     };
@@ -69,10 +77,13 @@ fn remove(table: &mut toml::Table, path: &KeyPath) -> bool {
     }
     match (here, last) {
         (Some(toml::Value::Table(parent)), Step::Key(key)) => parent.remove(key).is_some(),
-        (Some(toml::Value::Array(parent)), Step::Index(index)) if *index < parent.len() => {
-            parent.remove(*index);
-            true
-        }
+        (Some(toml::Value::Array(parent)), Step::Index(index)) => match parent.get_mut(*index) {
+            Some(element) if *element != stand_in => {
+                *element = stand_in;
+                true
+            }
+            _ => false,
+        },
         _ => false,
     }
 }

@@ -7,13 +7,17 @@ use super::raw;
 use super::rules;
 use super::settings::{Coverage, Gate, Redirect, Silence};
 use super::source::KeyPath;
+use super::table::Table;
 use super::value;
+
+/// Toggles of one role are numbered, and each costs calls of a small budget.
+const MAX_SILENCES: usize = 16;
 
 /// The credentials that a site may name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Credentials<'a> {
-    pub(super) google: &'a BTreeMap<String, raw::Google>,
-    pub(super) cloudflare: &'a BTreeMap<String, raw::Cloudflare>,
+    pub(super) google: &'a BTreeMap<String, Table<raw::Google>>,
+    pub(super) cloudflare: &'a BTreeMap<String, Table<raw::Cloudflare>>,
 }
 
 /// Public access to the standby.
@@ -157,8 +161,15 @@ pub(super) fn silences(
     inspector: &mut Inspector<'_>,
     credentials: Credentials<'_>,
     path: &KeyPath,
-    raw: &[raw::Silence],
+    raw: &[Table<raw::Silence>],
 ) -> Option<Vec<Silence>> {
+    if raw.len() > MAX_SILENCES {
+        inspector.complain(
+            path,
+            format!("has {} entries", raw.len()),
+            format!("keep at most {MAX_SILENCES}: each one is a call on the way out and home"),
+        );
+    }
     let built: Vec<Option<Silence>> = raw
         .iter()
         .enumerate()

@@ -194,6 +194,20 @@ fn a_complaint_names_the_fragment_that_wins() {
 }
 
 #[test]
+fn a_broken_fragment_does_not_hide_what_is_wrong_with_the_others() {
+    let room = Room::new("fragment_broken");
+    room.write("conf.d/10.toml", "[policy]\ndown_fro = \"20s\"\n");
+    room.write("conf.d/20.toml", "[policy\n");
+    let complaints = room.load(&["conf.d"]).unwrap_err();
+    let all: Vec<_> = complaints.iter().map(|one| (one.key.as_str(), one.line)).collect();
+    assert_eq!(
+        all,
+        [("policy.down_fro", Some(2)), ("", Some(1))],
+        "and no guesses about missing keys"
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_a_complaint() {
     let room = Room::new("no_file");
     assert_eq!(
