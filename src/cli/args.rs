@@ -14,6 +14,7 @@ pub const DEFAULT_CONFIG: &str = "/etc/pilotlight/pilotlight.toml";
 /// Where fragments of it are looked for beside.
 pub const DEFAULT_FRAGMENTS: &str = "/etc/pilotlight/conf.d";
 
+const EVERYWHERE: &str = "For every command";
 const LOG_HELP: &str = "What to log: off, error, warn, info, debug, trace, or \"info,pilotlight::driver=debug\" \
     [default: the config's]";
 const ADMIN_HELP: &str = "The daemon's admin server: http://127.0.0.1:9911 or unix:/run/pilotlight/admin.sock \
@@ -47,13 +48,13 @@ pub struct Cli {
 pub struct Global {
     /// A config file, or a directory of *.toml fragments; can be given several times, later ones win
     /// [default: /etc/pilotlight/pilotlight.toml and /etc/pilotlight/conf.d]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "PATH")]
     pub config: Vec<PathBuf>,
     /// What to log, instead of what the config says.
-    #[arg(long, global = true, value_name = "LEVEL", help = LOG_HELP)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "LEVEL", help = LOG_HELP)]
     pub log: Option<String>,
     /// How to log; auto means text on a terminal, journald under systemd, JSON otherwise [default: the config's]
-    #[arg(long, global = true, value_name = "FORMAT", value_parser = log_format())]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FORMAT", value_parser = log_format())]
     pub log_format: Option<LogFormat>,
 }
 

@@ -268,7 +268,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// Where a secret's file is, and whether systemd put it there.
-    fn find_secret(&self, path: &KeyPath, name: &Path) -> (PathBuf, bool) {
+    pub(super) fn find_secret(&self, path: &KeyPath, name: &Path) -> (PathBuf, bool) {
         if let Some(directory) = &self.surroundings.credentials_directory {
             let file = directory.join(name);
             if file.starts_with(directory) && file.exists() {

@@ -59,6 +59,36 @@ pub fn load_in(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Config,
     }
 }
 
+/// Reads only where the daemon's admin server listens, for a command that talks to it: the rest of the config may be bad,
+/// and the token's file need not be readable.
+pub fn load_admin(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Admin, Complaints> {
+    let (sources, unreadable) = Sources::read(paths);
+    let mut inspector = Inspector::new(&sources, surroundings, unreadable);
+    let admin = match sources.layered() {
+        Ok(mut table) => {
+            table.retain(|section, _| section == "admin");
+            shapes(&mut inspector, table)
+        }
+        Err(complaint) => {
+            inspector.add(complaint);
+            None
+        }
+    };
+    let admin = admin.and_then(|raw| {
+        let listen = inspector.take(&KeyPath::of(&["admin", "listen"]), value::listen(&raw.admin.listen))?;
+        let token_path = KeyPath::of(&["admin", "token_file"]);
+        let token_file = raw.admin.token_file.as_ref();
+        Some(Admin {
+            listen,
+            token_file: token_file.map(|name| inspector.find_secret(&token_path, name).0),
+        })
+    });
+    match admin {
+        Some(admin) if inspector.is_content() => Ok(admin),
+        _ => Err(Complaints::new(inspector.into_complaints())),
+    }
+}
+
 /// Reads a duration as it is written in a config: "500ms", "90s", "5m 30s", "4h". The error says what is wrong with it.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
     period::Period::parse(text).map(|period| period.0)

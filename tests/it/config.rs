@@ -245,6 +245,21 @@ fn a_secret_loses_one_newline_and_nothing_else() {
 }
 
 #[test]
+fn a_command_finds_the_admin_server_in_a_config_that_is_bad_otherwise() {
+    let room = Room::new("admin");
+    room.write(
+        "half.toml",
+        "[admin]\nlisten = \"unix:/run/x.sock\"\ntoken_file = \"gone\"\n[policy]\ndown_fro = 1\n",
+    );
+    room.write("worse.toml", "[admin]\nlisten = \"nowhere\"\n");
+    let load = |name: &str| config::load_admin(&[room.0.join(name)], &Surroundings::default());
+    let admin = load("half.toml").unwrap();
+    assert_eq!(admin.listen, Listen::Unix(PathBuf::from("/run/x.sock")));
+    assert_eq!(admin.token_file, Some(room.0.join("gone")));
+    assert_eq!(load("worse.toml").unwrap_err().iter().len(), 1);
+}
+
+#[test]
 fn check_tells_machines_the_same() {
     let room = Room::new("json");
     room.write("base.toml", BASE);
@@ -259,6 +274,59 @@ fn check_tells_machines_the_same() {
     assert_eq!(json["complaints"][0]["key"], "policy.down_fro");
     assert_eq!(json["complaints"][0]["fix"], "did you mean `down_for`?");
     assert_eq!((bad.status, bad.err.as_str()), (78, ""));
+}
+
+/// A line of the good base, spoilt.
+fn spoilt(number: usize, value: &str) -> String {
+    let spoil = |(at, line): (usize, &str)| match line.split_once(" = ") {
+        Some((key, _)) if at == number => format!("{key} = {value}"),
+        _ if at == number => value.to_owned(),
+        _ => line.to_owned(),
+    };
+    BASE.lines().enumerate().map(spoil).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn whatever_is_written_either_loads_or_is_complained_of_with_words() {
+    let room = Room::new("spoilt");
+    let values = [
+        "",
+        "x",
+        "[]",
+        "{}",
+        "[[]]",
+        "[probe]",
+        "[[site]]",
+        "[site.blog]",
+        "\"\"",
+        "\"\\u0000\"",
+        "\"é\"",
+        "-1",
+        "1e99",
+        "true",
+        "1979-05-27",
+        "{ a = [{}] }",
+        "[1, \"x\", {}]",
+        "\"http://[::1\"",
+        "\"*.\"",
+        "\"unix:\"",
+        "\"..\"",
+        "\"tcp://:1\"",
+    ];
+    for number in 0..BASE.lines().count() {
+        for value in values {
+            room.write("spoilt.toml", &spoilt(number, value));
+            match room.load(&["spoilt.toml"]) {
+                Ok(config) => assert!(!config.sites.is_empty()),
+                Err(complaints) => {
+                    assert!(complaints.iter().len() > 0, "line {number} = {value}");
+                    for one in complaints.iter() {
+                        assert!(!one.wrong.is_empty() && !one.fix.is_empty(), "{one:?}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The reference with the files it names.
