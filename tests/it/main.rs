@@ -8,6 +8,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
+mod config;
 mod core_properties;
 #[cfg(test)]
 mod probe;

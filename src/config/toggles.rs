@@ -1,0 +1,226 @@
+//! Builds the settings of a site's toggles from their tables.
+
+use std::collections::BTreeMap;
+
+use super::inspector::Inspector;
+use super::raw;
+use super::rules;
+use super::settings::{Coverage, Gate, Redirect, Silence};
+use super::source::KeyPath;
+use super::table::Table;
+use super::value;
+
+/// Toggles of one role are numbered, and each costs calls of a small budget.
+const MAX_SILENCES: usize = 16;
+
+/// The credentials that a site may name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credentials<'a> {
+    pub(super) google: &'a BTreeMap<String, Table<raw::Google>>,
+    pub(super) cloudflare: &'a BTreeMap<String, Table<raw::Cloudflare>>,
+}
+
+/// Public access to the standby.
+pub(super) fn gate(
+    inspector: &mut Inspector<'_>,
+    credentials: Credentials<'_>,
+    path: &KeyPath,
+    raw: &raw::Gate,
+) -> Option<Gate> {
+    let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), "write kind = \"cloud_run\"");
+    let google = google(inspector, credentials, path, raw.google.as_ref());
+    let project = inspector.identifier(&path.join("project"), raw.project.as_ref(), "write the project's id");
+    let region = inspector.identifier(
+        &path.join("region"),
+        raw.region.as_ref(),
+        "write the service's region: region = \"europe-west1\"",
+    );
+    let service = inspector.identifier(&path.join("service"), raw.service.as_ref(), "write the service's name");
+    match kind? {
+        raw::GateKind::CloudRun => Some(Gate::CloudRun {
+            google: google?,
+            project: project?,
+            region: region?,
+            service: service?,
+        }),
+    }
+}
+
+fn google(
+    inspector: &mut Inspector<'_>,
+    credentials: Credentials<'_>,
+    path: &KeyPath,
+    name: Option<&String>,
+) -> Option<String> {
+    let path = path.join("google");
+    let name = inspector.required(
+        &path,
+        name,
+        "name a credential: google = \"NAME\" for a table [google.NAME]",
+    )?;
+    inspector.known_name(&path, &name, "google", credentials.google.keys());
+    Some(name)
+}
+
+/// What a redirect covers: without hosts, the site's own; a page rule excludes nothing.
+pub(super) fn coverage(
+    inspector: &mut Inspector<'_>,
+    path: &KeyPath,
+    raw: &raw::Redirect,
+    site_host: Option<&str>,
+) -> Coverage {
+    let mut hosts = inspector.each(&path.join("hosts"), &raw.hosts, value::covered_host);
+    if raw.hosts.is_empty() {
+        hosts.extend(site_host.map(str::to_owned));
+    }
+    let excluded_paths = match raw.kind {
+        Some(raw::RedirectKind::PageRule) => Vec::new(),
+        _ => inspector.each(&path.join("excluded_paths"), &raw.excluded_paths, value::excluded_path),
+    };
+    Coverage { hosts, excluded_paths }
+}
+
+/// What sends visitors to the standby; `coverage` was read before.
+pub(super) fn redirect(
+    inspector: &mut Inspector<'_>,
+    credentials: Credentials<'_>,
+    path: &KeyPath,
+    raw: &raw::Redirect,
+    coverage: Coverage,
+) -> Option<Redirect> {
+    let kind_fix = "write kind = \"single_redirect\" or kind = \"page_rule\"";
+    let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), kind_fix);
+    let name_path = path.join("cloudflare");
+    let name_fix = "name a credential: cloudflare = \"NAME\" for a table [cloudflare.NAME]";
+    let cloudflare = inspector.required(&name_path, raw.cloudflare.as_ref(), name_fix);
+    if let Some(name) = &cloudflare {
+        inspector.known_name(&name_path, name, "cloudflare", credentials.cloudflare.keys());
+    }
+    let zone_id = inspector.identifier(&path.join("zone_id"), raw.zone_id.as_ref(), "write the zone's id");
+    match kind? {
+        raw::RedirectKind::SingleRedirect => {
+            out_of_place(
+                inspector,
+                path,
+                "rule_id",
+                raw.rule_id.is_some(),
+                "a single_redirect is found by its `ref`",
+            );
+            let ref_path = path.join("ref");
+            let rule_ref = inspector.required(&ref_path, raw.rule_ref.as_ref(), "write the rule's ref");
+            let status_code = rules::redirect_status(inspector, &path.join("status_code"), raw.status_code);
+            Some(Redirect::SingleRedirect {
+                cloudflare: cloudflare?,
+                zone_id: zone_id?,
+                rule_ref: rule_ref?,
+                status_code: status_code?,
+                coverage,
+            })
+        }
+        raw::RedirectKind::PageRule => {
+            let why = "a page_rule has its own in the rule at Cloudflare";
+            out_of_place(
+                inspector,
+                path,
+                "ref",
+                raw.rule_ref.is_some(),
+                "a page_rule is found by its `rule_id`",
+            );
+            out_of_place(inspector, path, "status_code", raw.status_code.is_some(), why);
+            let excludes = !raw.excluded_paths.is_empty();
+            out_of_place(
+                inspector,
+                path,
+                "excluded_paths",
+                excludes,
+                "a page_rule excludes nothing on its host",
+            );
+            let rule_id = inspector.identifier(&path.join("rule_id"), raw.rule_id.as_ref(), "write the rule's id");
+            Some(Redirect::PageRule {
+                cloudflare: cloudflare?,
+                zone_id: zone_id?,
+                rule_id: rule_id?,
+                coverage,
+            })
+        }
+    }
+}
+
+fn out_of_place(inspector: &mut Inspector<'_>, path: &KeyPath, key: &str, present: bool, why: &str) {
+    if present {
+        inspector.complain(
+            &path.join(key),
+            "does not belong to this kind",
+            format!("take it out: {why}"),
+        );
+    }
+}
+
+/// What mutes the provider's monitoring.
+pub(super) fn silences(
+    inspector: &mut Inspector<'_>,
+    credentials: Credentials<'_>,
+    path: &KeyPath,
+    raw: &[Table<raw::Silence>],
+) -> Option<Vec<Silence>> {
+    if raw.len() > MAX_SILENCES {
+        inspector.complain(
+            path,
+            format!("has {} entries", raw.len()),
+            format!("keep at most {MAX_SILENCES}: each one is a call on the way out and home"),
+        );
+    }
+    let built: Vec<Option<Silence>> = raw
+        .iter()
+        .enumerate()
+        .map(|(index, raw)| silence(inspector, credentials, &path.join(index), raw))
+        .collect();
+    built.into_iter().collect()
+}
+
+fn silence(
+    inspector: &mut Inspector<'_>,
+    credentials: Credentials<'_>,
+    path: &KeyPath,
+    raw: &raw::Silence,
+) -> Option<Silence> {
+    let kind_fix = "write kind = \"snooze\" or kind = \"uptime_check\"";
+    let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), kind_fix);
+    let google = google(inspector, credentials, path, raw.google.as_ref());
+    let project = inspector.identifier(&path.join("project"), raw.project.as_ref(), "write the project's id");
+    match kind? {
+        raw::SilenceKind::Snooze => {
+            out_of_place(
+                inspector,
+                path,
+                "check_id",
+                raw.check_id.is_some(),
+                "a snooze mutes an `alert_policy`",
+            );
+            let policy_path = path.join("alert_policy");
+            let alert_policy =
+                inspector.identifier(&policy_path, raw.alert_policy.as_ref(), "write the alert policy's id");
+            Some(Silence::Snooze {
+                google: google?,
+                project: project?,
+                alert_policy: alert_policy?,
+            })
+        }
+        raw::SilenceKind::UptimeCheck => {
+            let present = raw.alert_policy.is_some();
+            out_of_place(
+                inspector,
+                path,
+                "alert_policy",
+                present,
+                "an uptime_check is found by its `check_id`",
+            );
+            let check_id = inspector.identifier(&path.join("check_id"), raw.check_id.as_ref(), "write the check's id");
+            Some(Silence::UptimeCheck {
+                google: google?,
+                project: project?,
+                check_id: check_id?,
+            })
+        }
+    }
+}
