@@ -8,9 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[cfg(test)]
 mod config;
 mod core_properties;
-#[cfg(test)]
 mod probe;
 mod rules_switching;
