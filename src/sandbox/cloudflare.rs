@@ -110,6 +110,27 @@ pub(super) fn success(result: &Value) -> Reply {
     )
 }
 
+/// One page of a list.
+pub(super) fn page(asked: &Asked, items: &[Value]) -> Reply {
+    let number = |name: &str, default: usize| {
+        let given = asked.parameter(name).and_then(|text| text.parse::<usize>().ok());
+        given.filter(|number| *number > 0).unwrap_or(default)
+    };
+    let (page, size) = (number("page", 1), number("per_page", 100));
+    let shown: Vec<&Value> = items.iter().skip((page - 1).saturating_mul(size)).take(size).collect();
+    let info = json!({
+        "page": page,
+        "per_page": size,
+        "count": shown.len(),
+        "total_count": items.len(),
+        "total_pages": items.len().div_ceil(size),
+    });
+    Reply::json(
+        200,
+        &json!({"success": true, "errors": [], "messages": [], "result": shown, "result_info": info}),
+    )
+}
+
 /// A refusal.
 pub(super) fn failure(status: u16, code: u32, message: &str) -> Reply {
     refusal(status, &json!({"code": code, "message": message}), &json!([]))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -31,6 +32,11 @@ POST   /home/WHAT         serving silent refusing wrong_page wrong_page_healthy 
 POST   /standby/WHAT      serving refusing silent expired_certificate wrong_certificate no_marker overloaded broken/500
 POST   /edge/WHAT         working caching challenging silent refusing expired_certificate looping lost_home/530 broken/500
 POST   /references/WHAT   up dark wrong_clock
+POST   /self_signed/WHAT  accepted refused: whether the APIs take JWTs that the caller signed
+POST   /org_policy/WHAT   free domain_restricted require_invoker_iam
+POST   /rights            what the service account may do in the project: a JSON list of permissions
+POST   /clock/SECONDS     moves the providers' wall clock on
+GET    /records/SITE      the providers' records of a site, as another writer sees them
 POST   /checker/SITE      runs the site's uptime check once
 Add ?site=NAME to /home and /standby for one site; otherwise all are meant.
 ";
@@ -63,6 +69,15 @@ async fn respond(world: &Arc<World>, asked: &Asked) -> Reply {
             world.clear_journal();
             done(world)
         }
+        ("GET", ["records", site]) => Reply::json(200, &world.records_of(site)),
+        ("POST", ["rights"]) => rights(world, asked),
+        ("POST", ["clock", secs]) => match secs.parse().map(SignedDuration::from_secs) {
+            Ok(by) => {
+                world.advance_clock(by);
+                done(world)
+            }
+            Err(_) => Reply::json(422, &json!({"error": "seconds are needed"})),
+        },
         ("POST", ["checker", site]) => {
             let run = world.run_uptime_check(site).await;
             Reply::json(200, &json!({"run": format!("{run:?}").to_lowercase()}))
@@ -86,6 +101,16 @@ fn inject(world: &World, asked: &Asked) -> Reply {
     }
 }
 
+fn rights(world: &World, asked: &Asked) -> Reply {
+    match serde_json::from_slice::<Vec<String>>(&asked.body) {
+        Ok(rights) => {
+            world.set_rights(rights.iter().map(String::as_str));
+            done(world)
+        }
+        Err(problem) => Reply::json(422, &json!({"error": problem.to_string()})),
+    }
+}
+
 fn pull(world: &World, asked: &Asked, lever: &str, what: &[&str]) -> Reply {
     let site = asked.parameter("site");
     let site = site.as_deref();
@@ -103,6 +128,8 @@ fn pull(world: &World, asked: &Asked, lever: &str, what: &[&str]) -> Reply {
         }),
         "edge" => parse(what).map(|edge| world.set_edge(edge)),
         "references" => parse(what).map(|references| world.set_references(references)),
+        "org_policy" => parse(what).map(|policy| world.set_org_policy(policy)),
+        "self_signed" => parse(what).map(|answer| world.set_self_signed(answer)),
         _ => None,
     };
     match pulled {

@@ -2,13 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::cloudflare::{failure, success};
+use super::cloudflare::{failure, page, success};
 use super::lagging::Chance;
 use super::serve::{Asked, Effect, Reply};
 use super::world::{State, site_host};
 
 /// Records that the free plan takes in one batch.
 const MAX_BATCH: usize = 200;
+
+/// When records were made, as far as anybody cares.
+const MADE: &str = "2026-01-01T00:00:00.000000Z";
 
 /// A proxied address per site.
 pub(super) fn records(sites: &[String], chance: &mut Chance) -> Vec<Value> {
@@ -21,6 +24,11 @@ pub(super) fn records(sites: &[String], chance: &mut Chance) -> Vec<Value> {
             "ttl": 1,
             "proxied": true,
             "proxiable": true,
+            "created_on": MADE,
+            "modified_on": MADE,
+            "meta": {},
+            "settings": {},
+            "tags": [],
         })
     };
     sites.iter().map(record).collect()
@@ -33,10 +41,12 @@ pub(super) fn answer(
     rest: &[&str],
     no_route: impl Fn() -> Reply,
 ) -> Result<Reply, Reply> {
+    if asked.method == "GET" && rest.is_empty() {
+        return Ok(page(asked, &list(&state.zone.records, asked)));
+    }
     let before = state.zone.records.clone();
     let mut records = before.clone();
     let result = match (asked.method.as_str(), rest) {
-        ("GET", []) => json!(list(&records, asked)),
         ("POST", []) => create(&mut records, &body(asked)?, &mut state.chance)?,
         ("POST", ["batch"]) => batch(&mut records, &body(asked)?, &mut state.chance)?,
         ("GET", [id]) => find(&records, id).and_then(|place| records.get(place).cloned().ok_or_else(missing))?,
@@ -71,16 +81,16 @@ fn body(asked: &Asked) -> Result<Map<String, Value>, Reply> {
     }
 }
 
-fn list<'a>(records: &'a [Value], asked: &Asked) -> Vec<&'a Value> {
+fn list(records: &[Value], asked: &Asked) -> Vec<Value> {
     let fits = |record: &&Value, name: &str| {
         asked
             .parameter(name)
             .is_none_or(|wanted| record.get(name).is_some_and(|known| known == wanted.as_str()))
     };
-    records
+    let fitting = records
         .iter()
-        .filter(|record| fits(record, "name") && fits(record, "type"))
-        .collect()
+        .filter(|record| fits(record, "name") && fits(record, "type"));
+    fitting.cloned().collect()
 }
 
 fn find(records: &[Value], id: &str) -> Result<usize, Reply> {
@@ -122,7 +132,17 @@ fn update(records: &mut [Value], id: &str, body: &Map<String, Value>, change: Ch
 fn record(current: &Value, body: &Map<String, Value>, change: Change) -> Value {
     let mut next = match change {
         Change::Patch => current.clone(),
-        Change::Replace => json!({"id": current.get("id"), "ttl": 1, "proxied": false, "proxiable": true}),
+        Change::Replace => json!({
+            "id": current.get("id"),
+            "ttl": 1,
+            "proxied": false,
+            "proxiable": true,
+            "created_on": MADE,
+            "modified_on": MADE,
+            "meta": {},
+            "settings": {},
+            "tags": [],
+        }),
     };
     if let Some(next) = next.as_object_mut() {
         for (name, value) in body.iter().filter(|(name, _)| *name != "id") {

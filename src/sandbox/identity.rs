@@ -7,6 +7,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use ring::rand::SystemRandom;
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::SandboxError;
@@ -54,9 +55,13 @@ pub(super) struct Identity {
 }
 
 /// Whether the APIs take a JWT that the caller signed, in place of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SelfSigned {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelfSigned {
+    /// As Google does.
+    #[default]
     Accepted,
+    /// 401, so that the token endpoint has to be asked.
     Refused,
 }
 

@@ -50,7 +50,7 @@ use std::time::Duration;
 pub use checker::CheckRun;
 pub use cloudflare::Owner;
 pub use faults::{Api, Call, Calls, Fault, FaultKind};
-pub use identity::SERVICE_ACCOUNT;
+pub use identity::{SERVICE_ACCOUNT, SelfSigned};
 pub use levers::{EdgeState, Home, Notice, References, StandbyState};
 pub use profile::{CredentialKind, Kinds, Profile, RedirectKind, SilenceKind};
 pub use run::OrgPolicy;

@@ -116,14 +116,19 @@ impl World {
         self.lock().identity.rights.clone()
     }
 
-    /// From now on the APIs refuse JWTs that the caller signed, so that the token endpoint has to be asked.
-    pub fn refuse_self_signed_tokens(&self) {
-        self.lock().identity.self_signed = SelfSigned::Refused;
+    /// Whether the APIs take JWTs that the caller signed.
+    pub fn set_self_signed(&self, answer: SelfSigned) {
+        self.lock().identity.self_signed = answer;
     }
 
-    /// The APIs take JWTs that the caller signed (as at the start).
+    /// From now on the APIs refuse JWTs that the caller signed, so that the token endpoint has to be asked.
+    pub fn refuse_self_signed_tokens(&self) {
+        self.set_self_signed(SelfSigned::Refused);
+    }
+
+    /// The APIs take JWTs that the caller signed, as at the start.
     pub fn accept_self_signed_tokens(&self) {
-        self.lock().identity.self_signed = SelfSigned::Accepted;
+        self.set_self_signed(SelfSigned::Accepted);
     }
 
     /// A Google access token; with `rights` it may do these things only.
@@ -155,9 +160,11 @@ impl World {
         let arrival = self.arrival(Instant::now(), self.options.edge_propagation);
         let mut state = self.lock();
         let state = &mut *state;
+        let now = state.now();
         if let Some(set) = state.zone.ruleset.as_mut() {
             edit(&mut set.rules);
             set.version += 1;
+            set.updated = now;
         }
         state.zone.follow(arrival, &mut state.chance);
     }
@@ -245,6 +252,20 @@ impl World {
             token.status = status;
             token.expires_on = expires_on.map(ToOwned::to_owned);
         }
+    }
+
+    /// The providers' records of a site, all in one.
+    pub fn records_of(&self, site: &str) -> Value {
+        json!({
+            "policy": self.policy_json(site),
+            "rule": self.rule_json(site),
+            "ruleset": self.ruleset_json(),
+            "page_rules": self.page_rules_json(),
+            "dns_records": self.records_json(),
+            "snoozes": self.snoozes_json(),
+            "uptime_check": self.uptime_check_json(site),
+            "alert_policy": self.alert_policy_json(site),
+        })
     }
 
     /// The snoozes as the API shows them, oldest first.

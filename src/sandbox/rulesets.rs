@@ -1,8 +1,9 @@
 //! Cloudflare rulesets: the entry point of the redirect phase, PATCH that replaces a rule's definition, dry runs.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::cloudflare::{failure, refusal, success};
+use super::cloudflare::{failure, page, refusal, success};
 use super::expression::{Condition, Target};
 use super::lagging::Chance;
 use super::serve::{Asked, Effect, Reply};
@@ -18,6 +19,7 @@ const STATUS_CODES: [u64; 5] = [301, 302, 303, 307, 308];
 pub(super) struct Ruleset {
     pub(super) id: String,
     pub(super) version: u64,
+    pub(super) updated: Timestamp,
     pub(super) rules: Vec<Value>,
 }
 
@@ -35,6 +37,7 @@ impl Ruleset {
         Self {
             id: chance.hex_id(),
             version: 7,
+            updated: Timestamp::UNIX_EPOCH,
             rules,
         }
     }
@@ -47,7 +50,7 @@ impl Ruleset {
             "kind": "zone",
             "phase": PHASE,
             "version": self.version.to_string(),
-            "last_updated": "2026-01-01T00:00:00.000000Z",
+            "last_updated": micros(self.updated),
             "rules": self.rules,
         })
     }
@@ -57,6 +60,11 @@ impl Ruleset {
             .iter()
             .position(|rule| rule.get("id").is_some_and(|known| known == id))
     }
+}
+
+/// A time in Cloudflare's form.
+pub(super) fn micros(at: Timestamp) -> String {
+    format!("{at:.6}")
 }
 
 fn failover(site: &str, chance: &mut Chance) -> Value {
@@ -113,7 +121,7 @@ pub(super) fn answer(
         ("GET", []) => {
             let set = state.zone.ruleset.as_ref().map(Ruleset::to_json);
             let all: Vec<Value> = set.into_iter().map(without_rules).collect();
-            Ok(success(&json!(all)))
+            Ok(page(asked, &all))
         }
         ("GET", ["phases", PHASE, "entrypoint"]) => {
             let set = state.zone.ruleset.as_ref().ok_or_else(missing)?;
@@ -166,6 +174,7 @@ fn change(state: &mut State, asked: &Asked, rest: &[&str]) -> Result<Reply, Repl
     } else {
         body(asked)?
     };
+    let now = state.now();
     let State { zone, chance, .. } = state;
     let set = zone
         .ruleset
@@ -178,14 +187,14 @@ fn change(state: &mut State, asked: &Asked, rest: &[&str]) -> Result<Reply, Repl
         ("PATCH", [_, _, id]) => {
             let place = next.place(id).ok_or_else(gone)?;
             let old = next.rules.get_mut(place).ok_or_else(gone)?;
-            redefine(old, &body)?;
+            redefine(old, &body, now)?;
         }
         ("DELETE", [_, _, id]) => {
             let place = next.place(id).ok_or_else(gone)?;
             next.rules.remove(place);
         }
-        ("POST", _) => next.rules.push(defined(&body, chance)?),
-        _ => next.rules = definitions(body.get("rules"), chance)?,
+        ("POST", _) => next.rules.push(defined(&body, chance, now)?),
+        _ => next.rules = definitions(body.get("rules"), chance, now)?,
     }
     if next.rules.len() > MAX_RULES {
         return Err(failure(400, 20120, "exceeded maximum number of rules in the phase"));
@@ -200,6 +209,7 @@ fn change(state: &mut State, asked: &Asked, rest: &[&str]) -> Result<Reply, Repl
     };
     if effect == Effect::Changed {
         next.version += 1;
+        next.updated = now;
         *set = next;
     }
     Ok(success(&set.to_json()).did(effect))
@@ -209,6 +219,7 @@ fn change(state: &mut State, asked: &Asked, rest: &[&str]) -> Result<Reply, Repl
 fn create(state: &mut State, asked: &Asked) -> Result<Reply, Reply> {
     let dry = is_dry(asked)?;
     let body = body(asked)?;
+    let now = state.now();
     let State { zone, chance, .. } = state;
     let ours =
         body.get("kind").is_some_and(|kind| kind == "zone") && body.get("phase").is_some_and(|phase| phase == PHASE);
@@ -222,7 +233,8 @@ fn create(state: &mut State, asked: &Asked) -> Result<Reply, Reply> {
     let set = Ruleset {
         id: chance.hex_id(),
         version: 1,
-        rules: definitions(body.get("rules"), chance)?,
+        updated: now,
+        rules: definitions(body.get("rules"), chance, now)?,
     };
     if dry {
         return Ok(success(&Value::Null));
@@ -232,22 +244,22 @@ fn create(state: &mut State, asked: &Asked) -> Result<Reply, Reply> {
     Ok(reply)
 }
 
-fn definitions(rules: Option<&Value>, chance: &mut Chance) -> Result<Vec<Value>, Reply> {
+fn definitions(rules: Option<&Value>, chance: &mut Chance, now: Timestamp) -> Result<Vec<Value>, Reply> {
     let rules = rules.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let define = |rule: &Value| defined(rule.as_object().unwrap_or(&Map::new()), chance);
+    let define = |rule: &Value| defined(rule.as_object().unwrap_or(&Map::new()), chance, now);
     rules.iter().map(define).collect()
 }
 
 /// A new rule.
-fn defined(body: &Map<String, Value>, chance: &mut Chance) -> Result<Value, Reply> {
+fn defined(body: &Map<String, Value>, chance: &mut Chance, now: Timestamp) -> Result<Value, Reply> {
     let id = chance.hex_id();
     let mut rule = json!({"id": id, "ref": id, "version": "0"});
-    redefine(&mut rule, body)?;
+    redefine(&mut rule, body, now)?;
     Ok(rule)
 }
 
 /// Replaces a rule's definition: what is left out falls to its default, so a forgotten `enabled` switches it ON.
-fn redefine(rule: &mut Value, body: &Map<String, Value>) -> Result<(), Reply> {
+fn redefine(rule: &mut Value, body: &Map<String, Value>, now: Timestamp) -> Result<(), Reply> {
     if body.len() == 1 && body.contains_key("position") {
         return Ok(());
     }
@@ -258,7 +270,7 @@ fn redefine(rule: &mut Value, body: &Map<String, Value>) -> Result<(), Reply> {
     let mut next = json!({
         "id": kept("id"),
         "version": version.unwrap_or_default().to_string(),
-        "last_updated": kept("last_updated").unwrap_or_else(|| json!("2026-01-01T00:00:00.000000Z")),
+        "last_updated": kept("last_updated").unwrap_or_else(|| json!(micros(now))),
         "action": body.get("action"),
         "ref": reference,
         "description": body.get("description").cloned().unwrap_or_else(|| json!("")),
@@ -272,7 +284,7 @@ fn redefine(rule: &mut Value, body: &Map<String, Value>) -> Result<(), Reply> {
     if next != *rule {
         let changed = [
             ("version", json!((version.unwrap_or_default() + 1).to_string())),
-            ("last_updated", json!("2026-01-02T00:00:00.000000Z")),
+            ("last_updated", json!(micros(now))),
         ];
         for (name, value) in changed {
             if let Some(next) = next.as_object_mut() {

@@ -15,4 +15,5 @@ mod rules_switching;
 mod sandbox;
 mod sandbox_cloudflare;
 mod sandbox_google;
+mod sandbox_monitoring;
 mod sandbox_rig;

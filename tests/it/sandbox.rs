@@ -262,6 +262,14 @@ async fn the_control_endpoint_pulls_the_levers() {
     assert_eq!(journal.json()[0]["status"], 429);
     assert!(!journal.body.contains(&rig.cloudflare));
     assert_eq!(post("/faults", json!({"api": "cloudflare"})).await.status, 422);
+    assert_eq!(post("/rights", json!(["run.services.update"])).await.status, 200);
+    assert_eq!(rig.world.rights().len(), 1);
+    assert_eq!(post("/org_policy/domain_restricted", Value::Null).await.status, 200);
+    assert_eq!(post("/self_signed/refused", Value::Null).await.status, 200);
+    assert_eq!(post("/clock/3600", Value::Null).await.status, 200);
+    assert_eq!(post("/clock/soon", Value::Null).await.status, 422);
+    let records = plain(at, "GET", "/records/site", None, Value::Null).await.json();
+    assert_eq!(records["rule"]["ref"], "pilotlight_site");
 }
 
 #[tokio::test]
