@@ -12,3 +12,7 @@ mod config;
 mod core_properties;
 mod probe;
 mod rules_switching;
+#[cfg(test)]
+mod scratch;
+#[cfg(test)]
+mod store;
