@@ -13,6 +13,12 @@ mod core_properties;
 mod probe;
 mod rules_switching;
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
 mod scratch;
 #[cfg(test)]
 mod store;

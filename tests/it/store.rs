@@ -52,7 +52,7 @@ fn snapshot() -> Snapshot {
 
 struct World {
     scratch: Scratch,
-    _dir: StateDir,
+    dir: StateDir,
     site: SiteStore,
 }
 
@@ -61,11 +61,7 @@ impl World {
         let scratch = Scratch::new();
         let dir = StateDir::open(scratch.path()).unwrap();
         let site = dir.site("home").unwrap();
-        Self {
-            scratch,
-            _dir: dir,
-            site,
-        }
+        Self { scratch, dir, site }
     }
 
     fn file(&self) -> PathBuf {
@@ -185,15 +181,15 @@ fn a_second_instance_refuses_to_start_and_names_the_first() {
     assert_eq!(error.reason(), "in_use");
     let text = error.to_string();
     assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
-    let World { scratch, _dir, site } = world;
-    drop((_dir, site));
+    let World { scratch, dir, site } = world;
+    drop((dir, site));
     StateDir::open(scratch.path()).expect("free again");
 }
 
 #[test]
 fn a_site_name_cannot_lead_out_of_the_directory() {
     let world = World::new();
-    let dir = &world._dir;
+    let dir = &world.dir;
     for name in ["", ".hidden", "../home", "a/b", "nul\0", "ü"] {
         assert!(matches!(dir.site(name), Err(StoreError::Name { .. })), "{name:?}");
     }
