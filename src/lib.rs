@@ -5,7 +5,6 @@ pub mod core;
 pub mod clock;
 pub mod driver;
 pub mod store;
-pub mod store_format;
 
 pub mod notify;
 pub mod probe;

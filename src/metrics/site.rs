@@ -14,13 +14,15 @@ use crate::core::{
 use crate::probe::Report;
 
 /// The causes that are not an origin's outcome; with those, every value of `Cause::label`.
-const CAUSES: [&str; 6] = [
+const CAUSES: [&str; 8] = [
     "home_serves",
     "own_path",
     "own_uplink",
     "edge_broken",
     "edge_lost_home",
     "app_broken",
+    "operator",
+    "found_switched",
 ];
 /// The eyes whose looks are sightings.
 const EYES: [Eye; 3] = [Eye::Visitor, Eye::Standby, Eye::Edge];

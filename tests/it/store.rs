@@ -27,6 +27,7 @@ fn snapshot() -> Snapshot {
                 reason: "new router".into(),
             },
         },
+        route: Route::Standby,
         up_for: Duration::from_secs(1200),
         since_home: None,
         episode: Some(EpisodeRecord {
@@ -34,6 +35,9 @@ fn snapshot() -> Snapshot {
             began: Wall(1_767_225_500_000),
             cause: Cause::Origin(Why::Timeout(Part::Connect)),
             failed_over: true,
+            home_proven: false,
+            home_in_doubt: true,
+            leg: 1,
             told: vec!["failed_over".into()],
         }),
         next_episode: 42,

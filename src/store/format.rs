@@ -57,6 +57,8 @@ struct File {
     phase: Phase,
     #[serde(with = "ModeForm")]
     mode: Mode,
+    #[serde(with = "RouteForm")]
+    route: Route,
     #[serde(rename = "up_for_ms", with = "millis")]
     up_for: Duration,
     #[serde(rename = "since_home_ms", with = "maybe_millis", default)]
@@ -75,6 +77,9 @@ struct Episode {
     #[serde(with = "CauseForm")]
     cause: Cause,
     failed_over: bool,
+    home_proven: bool,
+    home_in_doubt: bool,
+    leg: u32,
     #[serde(default)]
     told: Vec<String>,
 }
@@ -101,6 +106,9 @@ impl From<&Snapshot> for File {
             began_unix_ms: episode.began.0,
             cause: episode.cause,
             failed_over: episode.failed_over,
+            home_proven: episode.home_proven,
+            home_in_doubt: episode.home_in_doubt,
+            leg: episode.leg,
             told: episode.told.clone(),
         });
         let toggles = snapshot.toggles.iter().map(|toggle| Toggle {
@@ -116,6 +124,7 @@ impl From<&Snapshot> for File {
             taken_unix_ms: snapshot.taken.0,
             phase: snapshot.phase,
             mode: snapshot.mode.clone(),
+            route: snapshot.route,
             up_for: snapshot.up_for,
             since_home: snapshot.since_home,
             episode,
@@ -132,6 +141,9 @@ impl From<File> for Snapshot {
             began: Wall(episode.began_unix_ms),
             cause: episode.cause,
             failed_over: episode.failed_over,
+            home_proven: episode.home_proven,
+            home_in_doubt: episode.home_in_doubt,
+            leg: episode.leg,
             told: episode.told,
         });
         let toggles = file.toggles.into_iter().map(|toggle| ToggleRecord {
@@ -148,6 +160,7 @@ impl From<File> for Snapshot {
             taken: Wall(file.taken_unix_ms),
             phase: file.phase,
             mode: file.mode,
+            route: file.route,
             up_for: file.up_for,
             since_home: file.since_home,
             episode,
@@ -240,6 +253,8 @@ enum CauseForm {
     EdgeLostHome,
     AppBroken,
     Origin(#[serde(with = "WhyForm")] Why),
+    Operator,
+    FoundSwitched,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -327,125 +342,11 @@ mod wall {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::option;
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn duration() -> impl Strategy<Value = Duration> {
-        (0..u64::MAX / 4).prop_map(Duration::from_millis)
-    }
-
-    fn stopped() -> impl Strategy<Value = Stopwatch> {
-        duration().prop_map(Stopwatch::stopped)
-    }
-
-    fn phase() -> impl Strategy<Value = Phase> {
-        prop_oneof![
-            stopped().prop_map(|well| Phase::Healthy { well }),
-            (any::<u32>(), any::<u32>(), stopped(), stopped()).prop_map(|(failures, successes, dark, quiet)| {
-                Phase::Suspect {
-                    failures,
-                    successes,
-                    dark,
-                    quiet,
-                }
-            }),
-            stopped().prop_map(|out| Phase::FailedOver { out }),
-            (any::<u32>(), stopped()).prop_map(|(successes, quiet)| Phase::Recovering { successes, quiet }),
-        ]
-    }
-
-    fn pin() -> impl Strategy<Value = Pin> {
-        (any::<u64>(), any::<String>(), any::<String>()).prop_map(|(until, author, reason)| Pin {
-            until: Wall(until),
-            author,
-            reason,
-        })
-    }
-
-    fn mode() -> impl Strategy<Value = Mode> {
-        let route = prop_oneof![Just(Route::Origin), Just(Route::Standby)];
-        prop_oneof![
-            Just(Mode::Auto),
-            (route, pin()).prop_map(|(route, pin)| Mode::Pinned { route, pin }),
-            pin().prop_map(|pin| Mode::Paused { pin }),
-        ]
-    }
-
-    fn why() -> impl Strategy<Value = Why> {
-        prop_oneof![
-            Just(Why::Dns),
-            Just(Why::Refused),
-            Just(Why::Unreachable),
-            Just(Why::Reset),
-            proptest::sample::select(Part::ALL.to_vec()).prop_map(Why::Timeout),
-            Just(Why::Tls),
-            Just(Why::Certificate),
-            any::<u16>().prop_map(Why::Status),
-            Just(Why::Body),
-            Just(Why::Blocked),
-            Just(Why::Protocol),
-        ]
-    }
-
-    fn cause() -> impl Strategy<Value = Cause> {
-        prop_oneof![
-            Just(Cause::HomeServes),
-            Just(Cause::OwnPath),
-            Just(Cause::OwnUplink),
-            Just(Cause::EdgeBroken),
-            Just(Cause::EdgeLostHome),
-            Just(Cause::AppBroken),
-            why().prop_map(Cause::Origin),
-        ]
-    }
-
-    fn episode() -> impl Strategy<Value = EpisodeRecord> {
-        let told = proptest::collection::vec(any::<String>(), 0..4);
-        (any::<u64>(), any::<u64>(), cause(), any::<bool>(), told).prop_map(|(id, began, cause, failed_over, told)| {
-            EpisodeRecord {
-                id: EpisodeId(id),
-                began: Wall(began),
-                cause,
-                failed_over,
-                told,
-            }
-        })
-    }
-
-    fn toggle() -> impl Strategy<Value = ToggleRecord> {
-        let role = proptest::sample::select(Role::ALL.to_vec());
-        let desired = prop_oneof![Just(Position::Off), Just(Position::On)];
-        let times = (option::of(duration()), option::of(duration()));
-        (role, any::<u8>(), desired, any::<bool>(), times).prop_map(
-            |(role, index, desired, settled, (on_for, off_for))| ToggleRecord {
-                key: ToggleKey { role, index },
-                desired,
-                settled,
-                on_for,
-                off_for,
-            },
-        )
-    }
-
-    pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
-        let times = (any::<u64>(), duration(), option::of(duration()), any::<u64>());
-        let toggles = proptest::collection::vec(toggle(), 0..5);
-        (times, phase(), mode(), option::of(episode()), toggles).prop_map(
-            |((taken, up_for, since_home, next_episode), phase, mode, episode, toggles)| Snapshot {
-                taken: Wall(taken),
-                phase,
-                mode,
-                up_for,
-                since_home,
-                episode,
-                next_episode,
-                toggles,
-            },
-        )
-    }
+    use crate::store::arbitrary::snapshot;
 
     proptest! {
         #[test]
@@ -466,7 +367,7 @@ pub(crate) mod tests {
     #[test]
     fn fields_of_a_later_release_are_passed_over_and_missing_lists_are_empty() {
         let text = br#"{"version":1,"taken_unix_ms":5,"phase":{"name":"failed_over","out_ms":7000,"weather":"storm"},
-            "mode":{"name":"auto"},"up_for_ms":600000,"next_episode":3,"colour":"blue"}"#;
+            "mode":{"name":"auto"},"route":"standby","up_for_ms":600000,"next_episode":3,"colour":"blue"}"#;
         let snapshot = decode(text).unwrap();
         assert_eq!(
             snapshot.phase,

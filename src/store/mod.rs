@@ -1,13 +1,17 @@
 //! The versioned snapshot on disk: temp file, fsync, rename, fsync of the directory. Blocking; the driver calls it off its loop.
 
+#[cfg(test)]
+mod arbitrary;
+pub mod format;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::format::FormatError;
 use crate::core::Snapshot;
-use crate::store_format::{self, FormatError};
 
 /// A snapshot is a few hundred bytes; whatever is larger than this is not one.
 const LARGEST_SNAPSHOT: u64 = 1 << 20;
@@ -144,7 +148,7 @@ impl SiteStore {
         let path = self.dir.join(&self.file);
         match read(&path) {
             Ok(None) => Ok(Loaded::Fresh),
-            Ok(Some(text)) => match store_format::decode(&text) {
+            Ok(Some(text)) => match format::decode(&text) {
                 Ok(snapshot) => Ok(Loaded::Restored(Box::new(snapshot))),
                 Err(error) => self.set_aside(&path, error.to_string()),
             },
@@ -154,7 +158,7 @@ impl SiteStore {
 
     /// Saves the snapshot so that a loss of power leaves either this one or the last one.
     pub fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let text = store_format::encode(snapshot).map_err(StoreError::Encode)?;
+        let text = format::encode(snapshot).map_err(StoreError::Encode)?;
         write_durably(&self.dir, &self.file, &text)
     }
 
