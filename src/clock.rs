@@ -106,6 +106,22 @@ pub fn rfc3339(wall: Wall) -> String {
         .to_string()
 }
 
+/// A duration as people say it, with its two largest units: `35 s`, `2 min 5 s`, `3 h`, `2 d 4 h`.
+pub fn in_words(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    let pair = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {small_unit}"),
+    };
+    match secs {
+        0 => "under 1 s".to_owned(),
+        1..60 => format!("{secs} s"),
+        60..3600 => pair(secs / 60, "min", secs % 60, "s"),
+        3600..86_400 => pair(secs / 3600, "h", secs % 3600 / 60, "min"),
+        _ => pair(secs / 86_400, "d", secs % 86_400 / 3600, "h"),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is clock.rs")]
 fn system_wall() -> Wall {
     let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
@@ -156,6 +172,15 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn the_system_wall_is_after_the_year_2020() {
         assert!(Clock::system().wall() > Wall(1_577_836_800_000));
+    }
+
+    #[test]
+    fn durations_are_told_with_two_units() {
+        let told = [0, 35, 125, 180, 3600, 3780, 187_200].map(|secs| in_words(Duration::from_secs(secs)));
+        assert_eq!(
+            told,
+            ["under 1 s", "35 s", "2 min 5 s", "3 min", "1 h", "1 h 3 min", "2 d 4 h"]
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use self::families::Families;
 use self::process::ProcessCollector;
 use self::site::SiteMetrics;
 use crate::core::{Duration, Eye, FailureKind, Now, Reflection, Sighting, Status, ToggleKey, Wall};
+use crate::notify::{Dropped, Happening, Tally, TellFailure};
 use crate::probe::Report;
 
 /// The content type of [`Metrics::encode`].
@@ -102,74 +103,6 @@ impl CallResult {
             429 => Self::Limited,
             500.. => Self::Unavailable,
             _ => Self::Refused,
-        }
-    }
-}
-
-/// Why a try to deliver a notice failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TellFailure {
-    /// No answer in time, or the connection broke.
-    NoAnswer,
-    /// 408, 425, 429 or 5xx: worth another try.
-    Unavailable,
-    /// Another 4xx, or a redirect: the settings are wrong.
-    Refused,
-    /// 410: gone for good.
-    Gone,
-    /// The outbox could not be written.
-    Local,
-}
-
-impl TellFailure {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::NoAnswer,
-        Self::Unavailable,
-        Self::Refused,
-        Self::Gone,
-        Self::Local,
-    ];
-
-    /// The metric label and the word in logs.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::NoAnswer => "no_answer",
-            Self::Unavailable => "unavailable",
-            Self::Refused => "refused",
-            Self::Gone => "gone",
-            Self::Local => "local",
-        }
-    }
-}
-
-/// Why a notice was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dropped {
-    /// The outbox is full.
-    Full,
-    /// Too old to be of use.
-    Expired,
-    /// The target refuses it for good.
-    Refused,
-    /// The target is disabled.
-    Disabled,
-    /// The file in the outbox is broken.
-    Broken,
-}
-
-impl Dropped {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Full, Self::Expired, Self::Refused, Self::Disabled, Self::Broken];
-
-    /// The metric label and the word in logs.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Expired => "expired",
-            Self::Refused => "refused",
-            Self::Disabled => "disabled",
-            Self::Broken => "broken",
         }
     }
 }
@@ -279,45 +212,25 @@ impl Metrics {
         increment(series.map_or(&[], Vec::as_slice), result);
     }
 
-    /// A notice was delivered.
-    pub fn notice_sent(&self, target: &str, at: Wall) {
-        if let Some(target) = self.targets.get(target) {
-            target.sent.inc();
-            target.last_success.set(seconds(at));
-        }
-    }
-
-    /// A try to deliver a notice failed.
-    pub fn notice_failed(&self, target: &str, why: TellFailure) {
-        if let Some(target) = self.targets.get(target) {
-            increment(&target.failed, why);
-        }
-    }
-
-    /// A notice was given up.
-    pub fn notice_dropped(&self, target: &str, why: Dropped) {
-        if let Some(target) = self.targets.get(target) {
-            increment(&target.dropped, why);
-        }
-    }
-
-    /// So many notices wait in the outbox.
-    pub fn notices_waiting(&self, target: &str, waiting: usize) {
-        if let Some(target) = self.targets.get(target) {
-            target.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// The target said that it is gone for good.
-    pub fn notice_target_disabled(&self, target: &str) {
-        if let Some(target) = self.targets.get(target) {
-            target.disabled.set(1);
-        }
-    }
-
     /// All series in Prometheus' text format.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl Tally for Metrics {
+    fn note(&self, target: &str, happening: Happening) {
+        let Some(target) = self.targets.get(target) else { return };
+        match happening {
+            Happening::Sent(at) => {
+                target.sent.inc();
+                target.last_success.set(seconds(at));
+            }
+            Happening::Failed(why) => increment(&target.failed, why),
+            Happening::Dropped(why) => increment(&target.dropped, why),
+            Happening::Waiting(waiting) => target.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX)),
+            Happening::Disabled => target.disabled.set(1),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub enum StoreError {
         holder: Option<String>,
     },
     /// The name cannot be a file's name.
-    #[error("site name {name:?} cannot be used as a file name: use letters, digits, '-', '_' and '.'")]
+    #[error("name {name:?} cannot be used as a file name: use letters, digits, '-', '_' and '.'")]
     Name {
         /// The name.
         name: String,
@@ -117,10 +117,7 @@ impl StateDir {
 
     /// The store of one site.
     pub fn site(&self, name: &str) -> Result<SiteStore, StoreError> {
-        let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(usable) {
-            return Err(StoreError::Name { name: name.to_owned() });
-        }
+        check_name(name)?;
         Ok(SiteStore {
             dir: self.dir.clone(),
             file: format!("{name}.json"),
@@ -189,6 +186,15 @@ impl SiteStore {
         numbers.sort_unstable();
         Ok(numbers)
     }
+}
+
+/// Refuses names that cannot be a file's name in the state directory, or would lead out of it.
+pub fn check_name(name: &str) -> Result<(), StoreError> {
+    let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(usable) {
+        return Err(StoreError::Name { name: name.to_owned() });
+    }
+    Ok(())
 }
 
 /// Writes `dir/file` (mode 0600) by way of a temp file: after a crash there is the old content or the new, never a part.

@@ -17,8 +17,12 @@ mod admin;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod scratch;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod webhook;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use pilotlight::core::{
     Duration, Eye, Faculties, Failing, FailureKind, Now, Outcome, Part, Reflection, Sighting, View, Wall, Why,
 };
-use pilotlight::metrics::{CallResult, Dropped, Metrics, Operation, TellFailure};
+use pilotlight::metrics::{CallResult, Metrics, Operation};
+use pilotlight::notify::{Dropped, Happening, Tally, TellFailure};
 use pilotlight::probe::{Report, Timings};
 
 use crate::sample::{GATE, REDIRECT, at, failed_over, healthy, metrics};
@@ -116,7 +117,7 @@ fn nothing_that_happens_makes_a_new_series() {
         metrics.observe_status(site, &healthy(), now(5));
         metrics.probed(site, &report(Outcome::Ok));
         metrics.save_failed(site);
-        metrics.notice_sent(site, Wall(0));
+        metrics.note(site, Happening::Sent(Wall(0)));
         metrics.called(site, CallResult::Ok);
     }
     let after: Vec<_> = samples(&metrics).into_keys().collect();
@@ -191,10 +192,10 @@ fn what_is_counted_is_counted_once() {
     );
     metrics.save_failed("home");
     metrics.called("google.main", CallResult::of_status(403));
-    metrics.notice_sent("ops", Wall(5_000));
-    metrics.notice_failed("ops", TellFailure::Unavailable);
-    metrics.notice_dropped("ops", Dropped::Full);
-    metrics.notices_waiting("ops", 3);
+    metrics.note("ops", Happening::Sent(Wall(5_000)));
+    metrics.note("ops", Happening::Failed(TellFailure::Unavailable));
+    metrics.note("ops", Happening::Dropped(Dropped::Full));
+    metrics.note("ops", Happening::Waiting(3));
     let samples = samples(&metrics);
     for (series, value) in [
         (r#"pilotlight_probes_total{outcome="ok",site="home"}"#, "1"),
