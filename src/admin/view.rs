@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, rfc3339};
 use crate::core::status::{EpisodeStatus, Judgement, Seen, ToggleStatus, Totals};
 use crate::core::{Duration, FailureKind, Instant, Mode, Position, Status, View};
+use crate::notify::glance;
 
 /// All sites at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct StatusView {
 pub struct SiteView {
     /// The site's name.
     pub site: String,
+    /// What is going on, in one plain sentence.
+    pub summary: String,
     /// Who serves visitors now, as last seen from a visitor's seat.
     pub serving: Serving,
     /// `healthy`, `suspect`, `failed_over` or `recovering`.
@@ -184,6 +187,7 @@ impl SiteView {
     pub fn new(site: &str, status: &Status, clock: &Clock) -> Self {
         Self {
             site: site.to_owned(),
+            summary: glance(status),
             serving: Serving::seen(status.visitor),
             phase: status.phase.label().to_owned(),
             phase_since: told(clock, status.phase_since),

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod facts;
+mod glance;
 mod outbox;
 pub mod webhook;
 pub mod words;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::delivery::{Delivery, Target, Tellers, open};
+pub use self::glance::glance;
 pub use self::words::Words;
 use crate::core::{EpisodeId, Notice, Severity, Status, Wall};
 use crate::probe::BoxFuture;

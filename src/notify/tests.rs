@@ -172,8 +172,8 @@ fn different_things_are_told_differently() {
 #[test]
 fn a_failover_reads_like_this() {
     let what = What::FailoverStarted {
-        cause: Cause::Origin(crate::core::Why::Refused),
-        after: crate::core::Duration::from_secs(32),
+        cause: Cause::Origin(Why::Refused),
+        after: Duration::from_secs(32),
     };
     let words = Words::of(&what);
     assert_eq!(

@@ -176,6 +176,10 @@ async fn the_status_tells_names_numbers_and_times() {
     assert_eq!(status["now"], "2026-01-01T00:00:00Z");
     let site = &status["sites"][0];
     assert_eq!(site["site"], "home");
+    assert_eq!(
+        site["summary"],
+        "home is down (home's line is silent); the standby serves visitors"
+    );
     assert_eq!(site["serving"], "standby");
     assert_eq!(site["phase"], "failed_over");
     assert_eq!(site["phase_since"], "2026-01-01T00:00:00Z");

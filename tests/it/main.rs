@@ -25,4 +25,6 @@ mod scratch;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod systemd;
+#[cfg(test)]
 mod webhook;
