@@ -8,16 +8,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod config;
-mod core_properties;
-mod probe;
-mod rules_switching;
 #[cfg(test)]
 mod admin;
+#[cfg(test)]
+mod client;
+mod config;
+mod core_properties;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod notify;
+mod probe;
+mod rules_switching;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
