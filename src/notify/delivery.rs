@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 
 use super::outbox::{Entry, Found, Outbox};
-use super::{Dropped, Happening, Notifier, Tally, TellError, TellFailure, Told};
+use super::{Dropped, Happening, LATE_AFTER, Notifier, Tally, TellError, TellFailure, Told};
 use crate::clock::Clock;
 use crate::core::{Notice, Status};
 use crate::probe::BoxFuture;
@@ -80,12 +80,20 @@ pub struct Delivery {
     outbox: Option<Outbox>,
     clock: Clock,
     tally: Arc<dyn Tally>,
-    queue: VecDeque<Entry>,
+    queue: VecDeque<Waiting>,
     next_place: u64,
     backoff: ExponentialBackoff,
     not_before: Instant,
     attempt: Option<BoxFuture<'static, Result<(), TellError>>>,
     disabled: bool,
+}
+
+/// A notice in the queue. It ages by the monotonic clock: a wall clock that is set does not make it old.
+struct Waiting {
+    place: u64,
+    told: Arc<Told>,
+    aged: Duration,
+    since: Instant,
 }
 
 enum Step {
@@ -199,7 +207,11 @@ impl Delivery {
             tally.note(&target.name, Happening::Dropped(Dropped::Broken));
         }
         let next_place = found.entries.last().map_or(1, |last| last.place.saturating_add(1));
-        let queue: VecDeque<Entry> = found.entries.into();
+        let queue: VecDeque<_> = found
+            .entries
+            .into_iter()
+            .map(|entry| Waiting::since_before(entry, clock))
+            .collect();
         tally.note(&target.name, Happening::Waiting(queue.len()));
         Self {
             name: target.name,
@@ -241,11 +253,12 @@ impl Delivery {
         let Some(front) = self.queue.front().filter(|_| self.attempt.is_none() && !self.disabled) else {
             return;
         };
-        let (told, notifier, clock) = (Arc::clone(&front.told), Arc::clone(&self.notifier), self.clock.clone());
-        let not_before = self.not_before;
+        let (told, notifier) = (Arc::clone(&front.told), Arc::clone(&self.notifier));
+        let (aged, since, not_before) = (front.aged, front.since, self.not_before);
         self.attempt = Some(Box::pin(async move {
             sleep_until(not_before).await;
-            notifier.tell(&told, told.late(clock.wall())).await
+            let age = aged.saturating_add(since.elapsed());
+            notifier.tell(&told, Some(age).filter(|age| *age >= LATE_AFTER)).await
         }));
     }
 
@@ -268,7 +281,7 @@ impl Delivery {
             told,
         };
         self.next_place = self.next_place.saturating_add(1);
-        self.queue.push_back(entry.clone());
+        self.queue.push_back(Waiting::new(&entry));
         self.on_disk(move |outbox| outbox.put(&entry)).await;
         if self.queue.len() > MOST_WAITING {
             // The first one may be on its way; the second is the oldest that is not.
@@ -325,9 +338,8 @@ impl Delivery {
 
     /// Gives up what is too old, unless it is on its way or about to be for the last time.
     async fn forget_the_old(&mut self) {
-        let now = self.clock.wall();
         while let Some(front) = self.queue.front().filter(|_| !self.in_flight())
-            && front.told.age(now) >= GIVE_UP_AFTER
+            && front.age() >= GIVE_UP_AFTER
         {
             self.attempt = None;
             let dropped = self.queue.pop_front();
@@ -339,8 +351,8 @@ impl Delivery {
         self.attempt.is_some() && self.not_before <= Instant::now()
     }
 
-    async fn dropped(&mut self, dropped: Option<Entry>, why: Dropped) {
-        if let Some(told) = dropped.as_ref().map(|entry| &entry.told) {
+    async fn dropped(&mut self, dropped: Option<Waiting>, why: Dropped) {
+        if let Some(told) = dropped.as_ref().map(|waiting| &waiting.told) {
             let (notice, site) = (told.name.as_str(), told.site.as_str());
             error!(
                 target_name = self.name,
@@ -354,8 +366,8 @@ impl Delivery {
         self.off_disk(dropped).await;
     }
 
-    async fn off_disk(&mut self, entry: Option<Entry>) {
-        if let Some(Entry { place, .. }) = entry {
+    async fn off_disk(&mut self, entry: Option<Waiting>) {
+        if let Some(Waiting { place, .. }) = entry {
             self.on_disk(move |outbox| outbox.remove(place)).await;
         }
         self.tally.note(&self.name, Happening::Waiting(self.queue.len()));
@@ -373,6 +385,31 @@ impl Delivery {
             // The runtime stops; what was not written is still in the caller's log.
             Err(_) => debug!(target_name = self.name, "the outbox was not written any more"),
         }
+    }
+}
+
+impl Waiting {
+    fn new(entry: &Entry) -> Self {
+        Self {
+            place: entry.place,
+            told: Arc::clone(&entry.told),
+            aged: Duration::ZERO,
+            since: Instant::now(),
+        }
+    }
+
+    /// One from before the start: only the wall clock knows how old it is.
+    fn since_before(entry: Entry, clock: &Clock) -> Self {
+        Self {
+            place: entry.place,
+            aged: entry.told.age(clock.wall()),
+            told: entry.told,
+            since: Instant::now(),
+        }
+    }
+
+    fn age(&self) -> Duration {
+        self.aged.saturating_add(self.since.elapsed())
     }
 }
 

@@ -65,14 +65,9 @@ impl Told {
         Wall(self.happened_unix_ms)
     }
 
-    /// How long ago it happened.
+    /// How long ago it happened, by the wall clock; nothing for one from the future.
     pub const fn age(&self, now: Wall) -> Duration {
         Duration::from_millis(now.0.saturating_sub(self.happened_unix_ms))
-    }
-
-    /// How late it is, if it is late.
-    pub fn late(&self, now: Wall) -> Option<Duration> {
-        Some(self.age(now)).filter(|age| *age >= LATE_AFTER)
     }
 }
 

@@ -104,19 +104,6 @@ fn what_is_told_can_be_kept_on_disk() {
 }
 
 #[test]
-fn only_what_is_old_is_late() {
-    let notice = Notice {
-        what: What::Orphan,
-        episode: None,
-        wall: Wall(100_000),
-    };
-    let told = Told::new("id".to_owned(), "blog", &notice, None);
-    assert_eq!(told.late(Wall(159_999)), None);
-    assert_eq!(told.late(Wall(160_000)), Some(LATE_AFTER));
-    assert_eq!(told.late(Wall(5)), None, "a clock that was set back makes nothing late");
-}
-
-#[test]
 fn every_notice_has_four_plain_sentences_about_home_the_standby_or_visitors() {
     let internals = [
         "toggle",

@@ -106,7 +106,11 @@ struct World {
 }
 
 fn start(outbox: &Path, targets: Vec<Target>) -> World {
-    let (clock, wall) = Clock::settable(START);
+    start_at(START, outbox, targets)
+}
+
+fn start_at(now: Wall, outbox: &Path, targets: Vec<Target>) -> World {
+    let (clock, wall) = Clock::settable(now);
     let notes = Arc::new(Notes::default());
     let tally: Arc<dyn Tally> = Arc::clone(&notes) as Arc<dyn Tally>;
     let (tellers, deliveries) = open(targets, outbox, &clock, &tally).unwrap();
@@ -215,8 +219,7 @@ async fn what_was_not_delivered_survives_a_restart_and_says_that_it_is_late() {
     assert_eq!(files(scratch.path(), "ops").len(), 2);
 
     let (alive, mut tries) = target("ops", vec![]);
-    let world = start(scratch.path(), vec![alive]);
-    world.wall.set(START + Duration::from_secs(3600));
+    let world = start_at(START + Duration::from_secs(3600), scratch.path(), vec![alive]);
     let again = tries.recv().await.unwrap();
     assert_eq!(
         (&again.id, again.late.map(|late| late.as_secs())),
@@ -321,6 +324,17 @@ async fn after_a_day_a_notice_is_given_up() {
         last > Duration::from_secs(20 * 3600) && last < Duration::from_secs(26 * 3600),
         "{last:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_set_makes_no_notice_old_or_late() {
+    let scratch = Scratch::new();
+    let (target, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
+    let world = start_at(Wall(0), scratch.path(), vec![target]);
+    world.tell(FAILED_OVER);
+    tries.recv().await.unwrap();
+    world.wall.set(START);
+    assert_eq!(tries.recv().await.unwrap().late, None);
 }
 
 #[tokio::test(start_paused = true)]
