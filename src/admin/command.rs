@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -76,10 +77,12 @@ pub(super) async fn take(
     order: Order,
     State(state): State<Arc<AdminState>>,
     Extension(peer): Extension<Peer>,
-    Path(site): Path<String>,
+    site: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    // A name that is no text is the name of no site.
+    let site = site.map_or_else(|_| String::from("?"), |Path(site)| site);
     let taken = give(order, &state, &peer, &site, &headers, body).await;
     if let Err(error) = &taken {
         let site = state.site(&site).map_or("?", |site| site.name.as_str());

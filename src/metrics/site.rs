@@ -353,3 +353,38 @@ fn timestamp(instant: Option<Instant>, now: Now) -> i64 {
     let ago = u64::try_from(now.at.since(instant).as_millis()).unwrap_or(u64::MAX);
     seconds(Wall(now.wall.0.saturating_sub(ago)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Cause, Why};
+
+    #[test]
+    fn every_cause_has_a_series() {
+        let known = |cause: Cause| match cause {
+            Cause::Origin(_) => Outcome::LABELS.contains(&cause.label()),
+            Cause::HomeServes
+            | Cause::OwnPath
+            | Cause::OwnUplink
+            | Cause::EdgeBroken
+            | Cause::EdgeLostHome
+            | Cause::AppBroken
+            | Cause::Operator
+            | Cause::FoundSwitched => CAUSES.contains(&cause.label()),
+        };
+        for cause in [
+            Cause::HomeServes,
+            Cause::OwnPath,
+            Cause::OwnUplink,
+            Cause::EdgeBroken,
+            Cause::EdgeLostHome,
+            Cause::AppBroken,
+            Cause::Operator,
+            Cause::FoundSwitched,
+            Cause::Origin(Why::Certificate),
+            Cause::Origin(Why::Status(500)),
+        ] {
+            assert!(known(cause), "{cause:?}");
+        }
+    }
+}

@@ -283,6 +283,8 @@ async fn refusals_have_their_status_and_change_nothing() {
         ("home/failover", "", good, 401, "unauthorized"),
         ("nowhere/failover", "wrong", good, 401, "unauthorized"),
         ("nowhere/failover", CANARY, good, 404, "no_such_site"),
+        ("%ff%fe/failover", CANARY, good, 404, "no_such_site"),
+        ("home%2f..%2fx/failover", CANARY, good, 404, "no_such_site"),
         ("home/explode", CANARY, good, 404, "no_such_route"),
         ("home/failover", CANARY, "", 422, "invalid_body"),
         ("home/failover", CANARY, "{", 422, "invalid_body"),
