@@ -49,6 +49,17 @@ pub struct Request {
     pub lasts: Option<String>,
 }
 
+impl Request {
+    /// A command's body, with the override's duration to the second.
+    pub fn new(reason: &str, author: Option<String>, lasts: Option<Duration>) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            author,
+            lasts: lasts.map(|lasts| format!("{}s", lasts.as_secs())),
+        }
+    }
+}
+
 /// The answer to a command: with status 200 it is in force, with 202 it was accepted and will be soon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {

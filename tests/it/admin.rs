@@ -92,7 +92,7 @@ impl Daemon {
 }
 
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     head: String,
     body: String,
@@ -133,7 +133,7 @@ async fn ask(address: std::net::SocketAddr, request: &str) -> Answer {
     Answer::parse(&String::from_utf8(raw).unwrap())
 }
 
-async fn command(address: std::net::SocketAddr, path: &str, token: &str, body: &str) -> Answer {
+pub(crate) async fn command(address: std::net::SocketAddr, path: &str, token: &str, body: &str) -> Answer {
     let length = body.len();
     ask(
         address,

@@ -1,11 +1,14 @@
 //! The command line's side of the admin server, against the real one.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
 use pilotlight::admin::command::Request;
 use pilotlight::cli::client::{Client, ClientError, Endpoint, Output};
 use pilotlight::core::{Order, Route};
 use secrecy::SecretString;
 use serde_json::Value;
-use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -15,16 +18,12 @@ use crate::scratch::Scratch;
 
 const CANARY: &str = "canary-c11e";
 
-fn client(address: impl ToString, token: Option<&str>) -> Client {
+fn client(address: SocketAddr, token: Option<&str>) -> Client {
     Client::new(address.to_string().parse().unwrap(), token.map(SecretString::from))
 }
 
 fn request(reason: &str) -> Request {
-    Request {
-        reason: reason.to_owned(),
-        author: Some("ann".to_owned()),
-        lasts: Some("2h".to_owned()),
-    }
+    Request::new(reason, Some("ann".to_owned()), Some(Duration::from_secs(7200)))
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,8 @@ mod support;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod client;
 mod config;
 mod core_properties;
