@@ -8,12 +8,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
+mod audit;
+mod client;
 mod config;
 mod core_properties;
+mod metrics;
+mod notify;
 mod probe;
 mod rules_switching;
+mod sample;
 mod sandbox;
 mod sandbox_cloudflare;
 mod sandbox_google;
 mod sandbox_monitoring;
 mod sandbox_rig;
+mod scratch;
+mod store;
+mod systemd;
+mod webhook;

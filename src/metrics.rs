@@ -1,1 +1,0 @@
-//! Every metric's name, help and label set in one struct.

@@ -1,0 +1,107 @@
+//! One target's notices that are not yet delivered, on disk: one file each, in order, bounded in number. Blocking.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Told;
+use crate::store::{StoreError, sync_dir, write_durably};
+
+/// A notice in the outbox: its place in the order, and itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) place: u64,
+    pub(super) told: Arc<Told>,
+}
+
+/// The directory of one target.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    dir: PathBuf,
+}
+
+/// What was found at start.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What waits, in order.
+    pub(super) entries: Vec<Entry>,
+    /// How many files could not be used; what could be read and is no notice was removed.
+    pub(super) broken: usize,
+}
+
+impl Outbox {
+    /// Opens, and creates (mode 0700), the directory and reads what waits in it.
+    pub(super) fn open(dir: &Path) -> Result<(Self, Found), StoreError> {
+        let io_error = |doing| {
+            move |source| StoreError::Io {
+                doing,
+                path: dir.to_owned(),
+                source,
+            }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(io_error("create"))?;
+        let outbox = Self { dir: dir.to_owned() };
+        let found = outbox.read().map_err(io_error("read"))?;
+        Ok((outbox, found))
+    }
+
+    /// Puts a notice on disk.
+    pub(super) fn put(&self, entry: &Entry) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(entry.told.as_ref()).map_err(|error| StoreError::Io {
+            doing: "encode a notice for",
+            path: self.dir.clone(),
+            source: error.into(),
+        })?;
+        write_durably(&self.dir, &file_name(entry.place), &text)
+    }
+
+    /// Takes a delivered or dropped notice off the disk.
+    pub(super) fn remove(&self, place: u64) -> Result<(), StoreError> {
+        let path = self.dir.join(file_name(place));
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError::Io {
+                doing: "remove",
+                path,
+                source,
+            }),
+            _ => sync_dir(&self.dir),
+        }
+    }
+
+    fn read(&self) -> io::Result<Found> {
+        let mut found = Found::default();
+        for file in fs::read_dir(&self.dir)? {
+            let file = file?;
+            let Some(place) = file.file_name().to_str().and_then(place) else {
+                continue;
+            };
+            let Ok(text) = fs::read(file.path()) else {
+                found.broken += 1;
+                continue;
+            };
+            if let Ok(told) = serde_json::from_slice::<Told>(&text) {
+                let told = Arc::new(told);
+                found.entries.push(Entry { place, told });
+            } else {
+                fs::remove_file(file.path())?;
+                found.broken += 1;
+            }
+        }
+        found.entries.sort_unstable_by_key(|entry| entry.place);
+        Ok(found)
+    }
+}
+
+fn file_name(place: u64) -> String {
+    format!("{place:020}.json")
+}
+
+fn place(file_name: &str) -> Option<u64> {
+    file_name.strip_suffix(".json")?.parse().ok()
+}

@@ -1,1 +1,0 @@
-//! The versioned snapshot on disk: temp file, fsync, rename, fsync of the directory.
