@@ -187,6 +187,8 @@ impl Http {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(2)
             .tcp_keepalive(Duration::from_secs(30))
+            .tcp_keepalive_interval(Duration::from_secs(5))
+            .tcp_keepalive_retries(3)
             .build()
             .map_err(|error| ClientError::Build(innermost(&error.without_url())))?;
         Ok(Self { client })

@@ -20,8 +20,8 @@ const MEMBER: &str = "allUsers";
 const READ: &str = "cloud run: read the policy";
 const WRITE: &str = "cloud run: write the policy";
 
-/// Asking the standby may take no longer; a cold start that does leaves the effective position unknown.
-const ASK_PATIENCE: Duration = Duration::from_secs(8);
+/// Asking the standby may take no longer, for a switch may be waiting in the lane; a cold start that does leaves the effective position unknown.
+const ASK_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Which service is the standby.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +119,11 @@ impl CloudRunGate {
     }
 
     async fn observe_both(&self) -> Result<Observed, ToggleError> {
-        let (policy, effective) = tokio::join!(self.read(CallKind::Routine), self.effective());
+        let effective = async { Ok(self.effective().await) };
+        let (policy, effective) = tokio::try_join!(self.read(CallKind::Routine), effective)?;
         Ok(Observed {
             effective,
-            ..configured(policy?.position())
+            ..configured(policy.position())
         })
     }
 

@@ -21,10 +21,42 @@ pub fn fingerprint(object: &Value, without: &[&str]) -> u64 {
 pub struct LastSeen(Mutex<Option<u64>>);
 
 impl LastSeen {
-    /// Remembers `now` and tells whether it differs from what was remembered; the first sight is no difference.
-    pub fn differs(&self, now: u64) -> bool {
+    /// Remembers `now` and compares it with what was remembered.
+    pub fn look(&self, now: u64) -> Sight {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.replace(now).is_some_and(|before| before != now)
+        match last.replace(now) {
+            None => Sight::First,
+            Some(before) if before == now => Sight::Same,
+            Some(_) => Sight::Edited,
+        }
+    }
+}
+
+/// How a definition compares with what was last seen of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It was never seen before.
+    First,
+    /// It is as it was.
+    Same,
+    /// Somebody edited it.
+    Edited,
+}
+
+impl Sight {
+    /// Whether somebody edited it.
+    pub const fn is_edited(self) -> bool {
+        matches!(self, Self::Edited)
+    }
+
+    /// Logs `complaints` about the definition when there is something new to say of it.
+    pub fn warn(self, kind: &'static str, complaints: &[String]) {
+        if self == Self::Same {
+            return;
+        }
+        for complaint in complaints {
+            tracing::warn!(kind, %complaint, "toggle is not as declared");
+        }
     }
 }
 
@@ -51,9 +83,7 @@ mod tests {
     #[test]
     fn an_edit_is_told_once() {
         let seen = LastSeen::default();
-        assert!(!seen.differs(1), "first sight");
-        assert!(!seen.differs(1));
-        assert!(seen.differs(2));
-        assert!(!seen.differs(2));
+        let sights = [1, 1, 2, 2].map(|now| seen.look(now));
+        assert_eq!(sights, [Sight::First, Sight::Same, Sight::Edited, Sight::Same]);
     }
 }

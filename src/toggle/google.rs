@@ -63,8 +63,11 @@ impl GoogleClient {
         if first.status != 401 {
             return read(call.doing, &first);
         }
-        let token = self.tokens.renew(call.audience, &token).await?;
+        let token = self.tokens.renew(&token).await?;
         let second = self.send(meter, &call, &token).await?;
+        if second.status != 401 {
+            self.tokens.prefer_fetched(call.audience).await;
+        }
         read(call.doing, &second)
     }
 

@@ -180,3 +180,70 @@ impl ServiceAccountKey {
         Ok(token.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+
+    use super::*;
+
+    const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/worthless_key.json");
+
+    fn part(token: &str, index: usize) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()
+    }
+
+    fn json_part(token: &str, index: usize) -> Value {
+        serde_json::from_slice(&part(token, index)).unwrap()
+    }
+
+    #[test]
+    fn a_self_signed_token_has_googles_shape_and_a_good_signature() {
+        let key = ServiceAccountKey::read(Path::new(FIXTURE)).unwrap();
+        let token = key.self_signed("https://run.googleapis.com/", 1000).unwrap();
+        let token = token.expose_secret();
+        assert_eq!(
+            json_part(token, 0),
+            json!({"alg": "RS256", "typ": "JWT", "kid": "worthless"})
+        );
+        let email = "pilotlight@p.iam.gserviceaccount.com";
+        assert_eq!(
+            json_part(token, 1),
+            json!({"iss": email, "sub": email, "aud": "https://run.googleapis.com/", "iat": 1000, "exp": 4600})
+        );
+        let (signed, _) = token.rsplit_once('.').unwrap();
+        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.key.public().as_ref());
+        public.verify(signed.as_bytes(), &part(token, 2)).unwrap();
+    }
+
+    #[test]
+    fn an_assertion_names_the_scope_and_no_subject() {
+        let key = ServiceAccountKey::read(Path::new(FIXTURE)).unwrap();
+        let token = key
+            .assertion("https://oauth2.googleapis.com/token", "scope", 5)
+            .unwrap();
+        let claims = json_part(token.expose_secret(), 1);
+        assert_eq!((&claims["scope"], claims.get("sub")), (&json!("scope"), None));
+    }
+
+    #[test]
+    fn a_broken_key_file_is_named_and_never_quoted() {
+        let whole = std::fs::read_to_string(FIXTURE).unwrap();
+        let broken = [
+            whole.replace("service_account", "authorized_user"),
+            whole.replace("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY"),
+            whole.replace("MII", "AAA"),
+            whole.chars().take(whole.len() / 2).collect(),
+            "canary-secret".to_owned(),
+            "\"canary-secret\"".to_owned(),
+        ];
+        for text in broken {
+            let error = ServiceAccountKey::parse(Path::new("key.json"), &text.into()).unwrap_err();
+            let words = format!("{error} {error:?}");
+            assert!(words.contains("key.json"), "{words}");
+            assert!(!words.contains("canary") && !words.contains("MII"), "{words}");
+        }
+        let missing = ServiceAccountKey::read(Path::new("no/such/key.json")).unwrap_err();
+        assert_eq!(missing.reason(), "key_unreadable");
+    }
+}

@@ -140,16 +140,19 @@ impl TokenSource {
         }
     }
 
-    /// Another token in place of one that the API answered with 401.
-    pub async fn renew(&self, audience: &'static str, refused: &SecretString) -> Result<SecretString, ToggleError> {
+    /// Another token in place of one that an API answered with 401: a fetched one.
+    pub async fn renew(&self, refused: &SecretString) -> Result<SecretString, ToggleError> {
         let mut state = self.inner.state.lock().await;
         let current = state.fetched.as_ref().map(|fetched| fetched.token.expose_secret());
         if current == Some(refused.expose_secret()) {
             state.fetched = None;
         }
-        let token = self.fetched(&mut state).await?;
-        state.refused.insert(audience);
-        Ok(token)
+        self.fetched(&mut state).await
+    }
+
+    /// Remembers that the API with this audience took a fetched token where it had refused one of our own making.
+    pub async fn prefer_fetched(&self, audience: &'static str) {
+        self.inner.state.lock().await.refused.insert(audience);
     }
 
     /// Renews ahead of need what has to be fetched, and tells after how long to come back.

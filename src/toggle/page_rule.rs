@@ -91,7 +91,7 @@ impl PageRule {
 
     async fn make(&self, wanted: Position) -> Result<Observed, ToggleError> {
         let rule = self.read(CallKind::Read).await?;
-        let edited = self.last_seen.differs(rule.fingerprint());
+        let edited = self.see(&rule);
         if rule.position == wanted {
             return Ok(observed(&rule, edited));
         }
@@ -105,7 +105,14 @@ impl PageRule {
 
     async fn look(&self) -> Result<Observed, ToggleError> {
         let rule = self.read(CallKind::Routine).await?;
-        Ok(observed(&rule, self.last_seen.differs(rule.fingerprint())))
+        Ok(observed(&rule, self.see(&rule)))
+    }
+
+    /// Remembers the rule and tells whether somebody edited it; what contradicts the declaration is logged once.
+    fn see(&self, rule: &Rule) -> bool {
+        let sight = self.last_seen.look(rule.fingerprint());
+        sight.warn(self.kind(), &complaints(&self.settings, &rule.raw));
+        sight.is_edited()
     }
 }
 

@@ -105,7 +105,7 @@ impl SingleRedirect {
 
     async fn make(&self, wanted: Position) -> Result<Observed, ToggleError> {
         let rule = self.read(CallKind::Read).await?;
-        let edited = self.last_seen.differs(rule.fingerprint());
+        let edited = self.see(&rule);
         if rule.position == wanted {
             return Ok(observed(&rule, edited));
         }
@@ -118,7 +118,14 @@ impl SingleRedirect {
 
     async fn look(&self) -> Result<Observed, ToggleError> {
         let rule = self.read(CallKind::Routine).await?;
-        Ok(observed(&rule, self.last_seen.differs(rule.fingerprint())))
+        Ok(observed(&rule, self.see(&rule)))
+    }
+
+    /// Remembers the rule and tells whether somebody edited it; what contradicts the declaration is logged once.
+    fn see(&self, rule: &Rule) -> bool {
+        let sight = self.last_seen.look(rule.fingerprint());
+        sight.warn(self.kind(), &complaints(&self.settings, &rule.definition));
+        sight.is_edited()
     }
 }
 

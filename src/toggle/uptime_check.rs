@@ -95,7 +95,7 @@ impl UptimeCheck {
 
     async fn make(&self, wanted: Position) -> Result<Observed, ToggleError> {
         let check = self.read(CallKind::Read).await?;
-        let edited = self.last_seen.differs(check.fingerprint);
+        let edited = self.last_seen.look(check.fingerprint).is_edited();
         if check.position != wanted {
             self.write(wanted).await?;
         }
@@ -104,7 +104,10 @@ impl UptimeCheck {
 
     async fn look(&self) -> Result<Observed, ToggleError> {
         let check = self.read(CallKind::Routine).await?;
-        Ok(observed(check.position, self.last_seen.differs(check.fingerprint)))
+        Ok(observed(
+            check.position,
+            self.last_seen.look(check.fingerprint).is_edited(),
+        ))
     }
 }
 

@@ -12,3 +12,4 @@ mod config;
 mod core_properties;
 mod probe;
 mod rules_switching;
+mod toggles;
