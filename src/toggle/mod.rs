@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub mod google;
 pub mod google_key;
 pub mod google_token;
+pub mod iam_policy;
 pub mod meter;
 pub mod monitoring;
 pub mod page_rule;
