@@ -117,11 +117,8 @@ impl Snooze {
             let path = format!("projects/{}/snoozes?pageSize=500{page}", segment(&self.project));
             let reply = self.call(LIST, kind, To::get(&path)).await?;
             let now = self.now(&reply)?;
-            let snoozes = match reply.value.get("snoozes") {
-                None => &[],
-                Some(Value::Array(snoozes)) => snoozes.as_slice(),
-                Some(_) => return Err(ToggleError::nonsense(LIST, "the snoozes are not a list")),
-            };
+            let snoozes = listed(&reply.value)
+                .ok_or_else(|| ToggleError::nonsense(LIST, "the answer is not a list of snoozes"))?;
             let ours = snoozes.iter().filter(|snooze| self.is_ours(snooze));
             for snooze in ours {
                 let found = Active::parse(snooze);
@@ -325,6 +322,15 @@ fn observed(ends: Option<Timestamp>, now: Timestamp) -> Observed {
         configured: Some(if ends.is_some() { Position::On } else { Position::Off }),
         lapses_in: ends.map(|ends| left(ends, now)),
         ..Observed::default()
+    }
+}
+
+/// An empty list is `{}`; any other object without snoozes is not a list, and nothing may be created because of it.
+fn listed(reply: &Value) -> Option<&[Value]> {
+    let fields = reply.as_object()?;
+    match fields.get("snoozes") {
+        Some(snoozes) => snoozes.as_array().map(Vec::as_slice),
+        None => fields.keys().all(|key| key == "nextPageToken").then_some(&[]),
     }
 }
 

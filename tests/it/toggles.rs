@@ -4,9 +4,11 @@
     reason = "clippy knows only test functions as tests, and their helpers stand here too"
 )]
 
+mod bench;
 mod client;
 mod cloudflare;
 mod credentials;
 mod google;
 mod provider;
+mod sandbox;
 mod support;
