@@ -1,6 +1,7 @@
 //! The one client factory: timeouts, user agent, error mapping, Retry-After, redaction.
 
 use std::error::Error;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,8 +105,8 @@ pub enum Body {
     Form(SecretString),
 }
 
-/// One request.
-#[derive(Clone, Debug)]
+/// One request. Shown without its URL, which may be a secret.
+#[derive(Clone)]
 pub struct Request<'a> {
     /// The method.
     pub method: Method,
@@ -117,6 +118,14 @@ pub struct Request<'a> {
     pub header: Option<(&'static str, &'static str)>,
     /// What is sent along.
     pub body: Body,
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Request<'a> {
@@ -132,8 +141,8 @@ impl<'a> Request<'a> {
     }
 }
 
-/// One answer, whatever its status.
-#[derive(Clone, Debug)]
+/// One answer, whatever its status. Shown without its headers and body, which may hold tokens.
+#[derive(Clone)]
 pub struct Answer {
     /// The status.
     pub status: u16,
@@ -141,6 +150,14 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, at most [`BODY_CAP`] bytes.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {
@@ -180,6 +197,7 @@ impl Http {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured((*config).clone())
             .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
             .no_proxy()
             .user_agent(USER_AGENT)
             .connect_timeout(settings.connect_timeout)

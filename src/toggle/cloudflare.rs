@@ -1,5 +1,7 @@
 //! One call to Cloudflare's API: token, budget, envelope.
 
+use std::fmt;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,11 +27,17 @@ pub enum TokenError {
 }
 
 /// A client for Cloudflare's API with one token. Clones share connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CloudflareClient {
     http: Http,
     token: SecretString,
     base_url: String,
+}
+
+impl fmt::Debug for CloudflareClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudflareClient").finish_non_exhaustive()
+    }
 }
 
 /// One call.

@@ -33,6 +33,15 @@ impl ToggleError {
         Self::new(FailureKind::Nonsense, doing, detail)
     }
 
+    /// The same failure with what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: &str) -> Self {
+        Self {
+            detail: redact(&format!("{hint} ({})", self.detail)),
+            ..self
+        }
+    }
+
     /// The same failure with the provider's wish to wait.
     #[must_use]
     pub const fn after(mut self, retry_after: Option<Duration>) -> Self {

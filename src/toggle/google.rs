@@ -66,7 +66,7 @@ impl GoogleClient {
         let token = self.tokens.renew(&token).await?;
         let second = self.send(meter, &call, &token).await?;
         if second.status != 401 {
-            self.tokens.prefer_fetched(call.audience).await;
+            self.tokens.prefer_fetched(call.audience);
         }
         read(call.doing, &second)
     }

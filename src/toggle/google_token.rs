@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::core::FailureKind;
@@ -47,8 +46,9 @@ struct Inner {
     origin: Origin,
     http: Http,
     wall: TellWall,
-    /// Held while a token is fetched: whoever else needs one waits for the same answer instead of asking as well.
     state: Mutex<State>,
+    /// Held while a token is fetched: whoever has none to use waits for the same answer instead of asking as well.
+    fetching: tokio::sync::Mutex<()>,
 }
 
 enum Origin {
@@ -120,52 +120,57 @@ impl TokenSource {
     }
 
     fn new(origin: Origin, http: Http, wall: TellWall) -> Self {
-        let state = Mutex::default();
         Self {
             inner: Arc::new(Inner {
                 origin,
                 http,
                 wall,
-                state,
+                state: Mutex::default(),
+                fetching: tokio::sync::Mutex::default(),
             }),
         }
     }
 
     /// A token for the API with this audience; asks nobody as long as a good one is at hand.
     pub async fn token(&self, audience: &'static str) -> Result<SecretString, ToggleError> {
-        let mut state = self.inner.state.lock().await;
         match &self.inner.origin {
-            Origin::Key { key, .. } if !state.refused.contains(audience) => self.self_signed(&mut state, key, audience),
-            _ => self.fetched(&mut state).await,
+            Origin::Key { key, .. } if !self.state().refused.contains(audience) => self.self_signed(key, audience),
+            _ => self.fetched().await,
         }
     }
 
     /// Another token in place of one that an API answered with 401: a fetched one.
     pub async fn renew(&self, refused: &SecretString) -> Result<SecretString, ToggleError> {
-        let mut state = self.inner.state.lock().await;
-        let current = state.fetched.as_ref().map(|fetched| fetched.token.expose_secret());
-        if current == Some(refused.expose_secret()) {
-            state.fetched = None;
+        {
+            let mut state = self.state();
+            let current = state.fetched.as_ref().map(|fetched| fetched.token.expose_secret());
+            if current == Some(refused.expose_secret()) {
+                state.fetched = None;
+            }
         }
-        self.fetched(&mut state).await
+        self.fetched().await
     }
 
     /// Remembers that the API with this audience took a fetched token where it had refused one of our own making.
-    pub async fn prefer_fetched(&self, audience: &'static str) {
-        self.inner.state.lock().await.refused.insert(audience);
+    pub fn prefer_fetched(&self, audience: &'static str) {
+        self.state().refused.insert(audience);
     }
 
-    /// Renews ahead of need what has to be fetched, and tells after how long to come back.
+    /// Renews ahead of need what has to be fetched, and tells after how long to come back. Nobody waits for it who has a good token.
     pub async fn refresh(&self) -> Result<Duration, ToggleError> {
-        let mut state = self.inner.state.lock().await;
-        if matches!(self.inner.origin, Origin::Key { .. }) && state.refused.is_empty() {
+        if matches!(self.inner.origin, Origin::Key { .. }) && self.state().refused.is_empty() {
             return Ok(AHEAD);
         }
-        let due = state.fetched.as_ref().is_none_or(|fetched| fetched.due_in().is_zero());
+        let _alone = self.inner.fetching.lock().await;
+        let due = self
+            .state()
+            .fetched
+            .as_ref()
+            .is_none_or(|fetched| fetched.due_in().is_zero());
         if due {
-            self.fetch(&mut state).await?;
+            self.fetch().await?;
         }
-        Ok(state.fetched.as_ref().map_or(AGAIN, Fetched::due_in).max(AGAIN))
+        Ok(self.state().fetched.as_ref().map_or(AGAIN, Fetched::due_in).max(AGAIN))
     }
 
     /// Keeps the token fresh for as long as it is polled; `app` spawns it.
@@ -189,13 +194,9 @@ impl TokenSource {
         }
     }
 
-    fn self_signed(
-        &self,
-        state: &mut State,
-        key: &ServiceAccountKey,
-        audience: &'static str,
-    ) -> Result<SecretString, ToggleError> {
+    fn self_signed(&self, key: &ServiceAccountKey, audience: &'static str) -> Result<SecretString, ToggleError> {
         let now = (self.inner.wall)().unix_secs();
+        let mut state = self.state();
         if let Some((token, iat)) = state.self_signed.get(audience)
             && (*iat..iat + SELF_SIGNED_USE_SECS).contains(&now)
         {
@@ -208,14 +209,24 @@ impl TokenSource {
         Ok(token)
     }
 
-    async fn fetched(&self, state: &mut MutexGuard<'_, State>) -> Result<SecretString, ToggleError> {
-        if let Some(fetched) = state.fetched.as_ref().filter(|fetched| fetched.usable()) {
-            return Ok(fetched.token.clone());
+    async fn fetched(&self) -> Result<SecretString, ToggleError> {
+        if let Some(token) = self.usable() {
+            return Ok(token);
         }
-        self.fetch(state).await
+        let _alone = self.inner.fetching.lock().await;
+        match self.usable() {
+            Some(token) => Ok(token),
+            None => self.fetch().await,
+        }
     }
 
-    async fn fetch(&self, state: &mut MutexGuard<'_, State>) -> Result<SecretString, ToggleError> {
+    fn usable(&self) -> Option<SecretString> {
+        let state = self.state();
+        let fetched = state.fetched.as_ref().filter(|fetched| fetched.usable());
+        fetched.map(|fetched| fetched.token.clone())
+    }
+
+    async fn fetch(&self) -> Result<SecretString, ToggleError> {
         let at = Instant::now();
         let answer = match &self.inner.origin {
             Origin::Key { key, endpoint } => {
@@ -225,14 +236,18 @@ impl TokenSource {
             }
             Origin::Metadata { base } => ask_metadata(&self.inner.http, base).await?,
         };
-        let fetched = Fetched {
+        let token = answer.access_token.clone();
+        self.state().fetched = Some(Fetched {
             token: answer.access_token,
             at,
             lifetime: Duration::from_secs(answer.expires_in),
-        };
-        let token = fetched.token.clone();
-        state.fetched = Some(fetched);
+        });
         Ok(token)
+    }
+
+    /// Tokens are replaced whole, so a poisoned lock is as good as a sound one.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

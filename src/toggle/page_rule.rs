@@ -158,11 +158,8 @@ fn explain_missing(error: ToggleError) -> ToggleError {
     if error.kind != FailureKind::Missing {
         return error;
     }
-    let detail = format!(
-        "{}: no such page rule; if Cloudflare migrated it to a Single Redirect, configure kind = \"single_redirect\"",
-        error.detail
-    );
-    ToggleError::new(error.kind, error.doing, &detail).after(error.retry_after)
+    error
+        .hint("no such page rule; if Cloudflare migrated it to a Single Redirect, configure kind = \"single_redirect\"")
 }
 
 #[derive(Clone, Debug, PartialEq)]

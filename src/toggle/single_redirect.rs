@@ -73,7 +73,7 @@ impl SingleRedirect {
             path: &format!("/zones/{zone}/rulesets/phases/http_request_dynamic_redirect/entrypoint"),
             body: None,
         };
-        let ruleset = self.client.call(&self.meter, call).await?;
+        let ruleset = self.client.call(&self.meter, call).await.map_err(explain_missing)?;
         Rule::find(READ, &ruleset, &self.settings.rule_ref)
     }
 
@@ -149,6 +149,14 @@ impl Toggle for SingleRedirect {
     fn warm(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.client.warm())
     }
+}
+
+/// A zone without any redirect rule has no entry point.
+fn explain_missing(error: ToggleError) -> ToggleError {
+    if error.kind != FailureKind::Missing {
+        return error;
+    }
+    error.hint("no such zone, or it has no redirect rule yet: correct `zone_id`, or make the rule")
 }
 
 fn observed(rule: &Rule, edited: bool) -> Observed {

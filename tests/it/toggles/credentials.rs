@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use pilotlight::core::{FailureKind, View};
+use pilotlight::core::{FailureKind, Position, View};
 use pilotlight::toggle::Toggle;
+use pilotlight::toggle::google::GoogleClient;
 use pilotlight::toggle::google_token::TokenSource;
 use serde_json::json;
 
@@ -92,4 +93,27 @@ async fn whoever_answers_without_the_flavor_is_not_the_metadata_server() {
     let provider = Provider::start([answer]).await;
     let tokens = TokenSource::from_metadata_server(provider.base_url(), http(), wall());
     assert_eq!(tokens.token("any").await.unwrap_err().kind, FailureKind::Nonsense);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn no_secret_is_in_what_an_edge_shows_of_itself_or_of_a_failure() {
+    let token = json!({"access_token": "canary-token", "expires_in": 3600});
+    let provider = Provider::start([
+        Say::json(200, &token).with("metadata-flavor", "Google"),
+        Say::text(400, "canary-token in a body"),
+        Say::json(
+            400,
+            &json!({"success": false, "errors": [{"code": 1, "message": "no cf-token here"}]}),
+        ),
+    ])
+    .await;
+    let tokens = TokenSource::from_metadata_server(provider.base_url(), http(), wall());
+    let gate = gate(&provider, GoogleClient::new(http(), tokens.clone()), View::Shut);
+    let google_error = gate.set(Position::On).await.unwrap_err();
+    let redirect = single_redirect(&provider);
+    let cloudflare_error = redirect.observe().await.unwrap_err();
+    let shown = format!("{gate:?} {tokens:?} {google_error:?} {google_error} {redirect:?} {cloudflare_error:?}");
+    for secret in ["canary", "cf-token", "127.0.0.1"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
 }

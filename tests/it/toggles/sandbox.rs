@@ -366,3 +366,33 @@ async fn the_budget_stops_calls_before_they_are_sent() {
     assert_eq!(bench.writes().len(), 6);
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn two_sites_on_one_standby_shut_it_only_together() {
+    let bench = Bench::start("two-sites").await;
+    let resources = Resources::new();
+    let handle = |site| resources.handle(site, Arc::new(bench.gate(bench.google())), Duration::from_secs(15));
+    let (a, b) = (handle("a"), handle("b"));
+    a.set(Position::On).await.unwrap();
+    b.set(Position::On).await.unwrap();
+    let held = a.set(Position::Off).await.unwrap();
+    assert_eq!((held.configured, held.held_by_other), (Some(Position::On), true));
+    assert!(bench.world.gate().configured);
+    assert!(!b.set(Position::Off).await.unwrap().held_by_other);
+    assert!(!bench.world.gate().configured);
+    assert_eq!(bench.writes().len(), 2);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_can_be_warm_is_warm_before_the_first_call() {
+    let bench = Bench::start("warm").await;
+    let gate = bench.gate(bench.google_by_metadata());
+    gate.warm().await;
+    assert_eq!(calls_to(&bench, Api::Metadata), 1);
+    gate.set(Position::On).await.unwrap();
+    assert_eq!(calls_to(&bench, Api::Metadata), 1, "the token was there already");
+    bench.single_redirect().warm().await;
+    assert_eq!(bench.writes().len(), 1, "warming writes nothing");
+    bench.stop().await;
+}
