@@ -69,7 +69,7 @@ impl Resources {
 
     /// The toggle as `site` sees it. The first toggle given for an object drives it for all sites; `deadline` bounds each operation, the wait in its lane included.
     ///
-    /// Until `site` has said what it wants (a `set`, or [`Resources::declare`]), nobody can switch a shared object off.
+    /// Until `site` has said what it wants by a `set`, nobody can switch a shared object off: it may be in the middle of an episode.
     pub fn handle(&self, site: &str, toggle: Arc<dyn Toggle>, deadline: Duration) -> Arc<dyn Toggle> {
         let key = toggle.key().clone();
         let mut registry = self.lock();
@@ -90,13 +90,6 @@ impl Resources {
         })
     }
 
-    /// Notes what `site` wants without any call: a site that finds its toggle where it should be never `set`s it, and must be counted all the same.
-    pub fn declare(&self, site: &str, key: &ResourceKey, position: Position) {
-        if let Some(object) = self.lock().objects.get(&key.object) {
-            object.claim(site, position);
-        }
-    }
-
     /// A map that only grows cannot be left half-changed, so a poisoned lock is as good as a sound one.
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,10 +99,6 @@ impl Resources {
 impl Object {
     fn claims(&self) -> MutexGuard<'_, BTreeMap<String, Option<Position>>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn claim(&self, site: &str, position: Position) {
-        self.claims().insert(site.to_owned(), Some(position));
     }
 
     /// Whether it has to stay on for another site than `site`: one that wants it on, or has not yet said.
@@ -134,8 +123,8 @@ struct Handle {
 impl Handle {
     async fn run(&self, wish: Option<Position>) -> Result<Observed, ToggleError> {
         let until = Instant::now() + self.deadline;
-        if let Some(position) = wish {
-            self.object.claim(&self.site, position);
+        if wish.is_some() {
+            self.object.claims().insert(self.site.clone(), wish);
         }
         let Ok(permit) = timeout_at(until, self.object.lane.acquire()).await else {
             return Err(self.late(
@@ -275,17 +264,6 @@ mod tests {
             ["set on", "observe", "set on", "observe", "observe", "set off"],
             "a held off is only a read"
         );
-    }
-
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
-    async fn a_site_that_never_sets_can_declare() {
-        let resources = Resources::new();
-        let fake = Arc::new(Fake::new("gate", "gate"));
-        let (a, b) = (share(&resources, "a", &fake), share(&resources, "b", &fake));
-        a.set(Position::On).await.unwrap();
-        resources.declare("b", b.key(), Position::Off);
-        assert!(!a.set(Position::Off).await.unwrap().held_by_other);
-        assert_eq!(fake.log(), ["set on", "set off"]);
     }
 
     #[tokio::test(flavor = "current_thread", start_paused = true)]
