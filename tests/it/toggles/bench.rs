@@ -17,6 +17,12 @@ use pilotlight::toggle::page_rule::{PageRule, PageRuleSettings};
 use pilotlight::toggle::single_redirect::{SingleRedirect, SingleRedirectSettings};
 use pilotlight::toggle::uptime_check::{UptimeCheck, UptimeCheckSettings};
 use pilotlight::toggle::{AskStandby, Meter, TellWall, Toggle};
+use serde_json::Value;
+
+/// A text of a config.
+fn text(config: &Value, path: &str) -> String {
+    config.pointer(path).and_then(Value::as_str).unwrap().to_owned()
+}
 
 pub(crate) const SITE: &str = "site";
 
@@ -24,7 +30,9 @@ pub(crate) const SITE: &str = "site";
 pub(crate) struct Bench {
     sandbox: Sandbox,
     pub(crate) world: Arc<World>,
-    tables: Vec<toml::Table>,
+    config: Value,
+    /// The same with the other kinds of redirect and silence.
+    other_kinds: Value,
 }
 
 impl Bench {
@@ -47,24 +55,13 @@ impl Bench {
             silence: SilenceKind::UptimeCheck,
             ..Kinds::default()
         };
-        let tables = [Kinds::default(), other].map(|kinds| sandbox.config_toml_with(Profile::Demo, kinds));
+        let config = |kinds| toml::from_str(&sandbox.config_toml_with(Profile::Demo, kinds)).unwrap();
         Self {
             world: sandbox.world(),
-            tables: tables.iter().map(|text| text.parse().unwrap()).collect(),
+            config: config(Kinds::default()),
+            other_kinds: config(other),
             sandbox,
         }
-    }
-
-    /// A text of the config; the second config has the other kinds of redirect and silence.
-    fn text(&self, config: usize, path: &[&str]) -> String {
-        let mut value = toml::Value::Table(self.tables[config].clone());
-        for key in path {
-            value = match &value {
-                toml::Value::Array(all) => all[key.parse::<usize>().unwrap()].clone(),
-                table => table[*key].clone(),
-            };
-        }
-        value.as_str().unwrap().to_owned()
     }
 
     fn wall() -> TellWall {
@@ -77,14 +74,14 @@ impl Bench {
     }
 
     pub(crate) fn google(&self) -> GoogleClient {
-        let file = self.text(0, &["google", "sandbox", "key_file"]);
-        let endpoint = self.text(0, &["google", "sandbox", "token_url"]);
+        let file = text(&self.config, "/google/sandbox/key_file");
+        let endpoint = text(&self.config, "/google/sandbox/token_url");
         let tokens = TokenSource::from_key_file(Path::new(&file), Some(endpoint), Self::http(), Self::wall());
         GoogleClient::new(Self::http(), tokens.unwrap())
     }
 
     pub(crate) fn google_by_metadata(&self) -> GoogleClient {
-        let base = self.text(0, &["google", "sandbox", "metadata_url"]);
+        let base = text(&self.config, "/google/sandbox/metadata_url");
         GoogleClient::new(
             Self::http(),
             TokenSource::from_metadata_server(base, Self::http(), Self::wall()),
@@ -92,9 +89,9 @@ impl Bench {
     }
 
     pub(crate) fn gate(&self, client: GoogleClient) -> CloudRunGate {
-        let of = |key| self.text(0, &["site", SITE, "gate", key]);
+        let of = |key| text(&self.config, &format!("/site/{SITE}/gate/{key}"));
         let settings = CloudRunSettings {
-            base_url: self.text(0, &["google", "sandbox", "run_url"]),
+            base_url: text(&self.config, "/google/sandbox/run_url"),
             project: of("project"),
             region: of("region"),
             service: of("service"),
@@ -122,13 +119,13 @@ impl Bench {
     }
 
     pub(crate) fn cloudflare(&self) -> CloudflareClient {
-        let token = std::fs::read_to_string(self.text(0, &["cloudflare", "sandbox", "token_file"])).unwrap();
-        let base = self.text(0, &["cloudflare", "sandbox", "api_url"]);
+        let token = std::fs::read_to_string(text(&self.config, "/cloudflare/sandbox/token_file")).unwrap();
+        let base = text(&self.config, "/cloudflare/sandbox/api_url");
         CloudflareClient::new(Self::http(), &token.into(), &base).unwrap()
     }
 
     pub(crate) fn single_redirect(&self) -> SingleRedirect {
-        let of = |key| self.text(0, &["site", SITE, "redirect", key]);
+        let of = |key| text(&self.config, &format!("/site/{SITE}/redirect/{key}"));
         let settings = SingleRedirectSettings {
             zone_id: of("zone_id"),
             rule_ref: of("ref"),
@@ -140,7 +137,7 @@ impl Bench {
     }
 
     pub(crate) fn page_rule(&self) -> PageRule {
-        let of = |key| self.text(1, &["site", SITE, "redirect", key]);
+        let of = |key| text(&self.other_kinds, &format!("/site/{SITE}/redirect/{key}"));
         let settings = PageRuleSettings {
             zone_id: of("zone_id"),
             rule_id: of("rule_id"),
@@ -150,9 +147,9 @@ impl Bench {
     }
 
     pub(crate) fn snooze(&self, length: Duration) -> Snooze {
-        let of = |key| self.text(0, &["site", SITE, "silence", "0", key]);
+        let of = |key| text(&self.config, &format!("/site/{SITE}/silence/0/{key}"));
         let settings = SnoozeSettings {
-            base_url: self.text(0, &["google", "sandbox", "monitoring_url"]),
+            base_url: text(&self.config, "/google/sandbox/monitoring_url"),
             project: of("project"),
             alert_policy: of("alert_policy"),
             instance: "box".to_owned(),
@@ -162,9 +159,9 @@ impl Bench {
     }
 
     pub(crate) fn uptime_check(&self) -> UptimeCheck {
-        let of = |key| self.text(1, &["site", SITE, "silence", "0", key]);
+        let of = |key| text(&self.other_kinds, &format!("/site/{SITE}/silence/0/{key}"));
         let settings = UptimeCheckSettings {
-            base_url: self.text(0, &["google", "sandbox", "monitoring_url"]),
+            base_url: text(&self.config, "/google/sandbox/monitoring_url"),
             project: of("project"),
             check_id: of("check_id"),
         };

@@ -228,7 +228,7 @@ async fn a_foreign_writer_between_read_and_write_loses_nothing() {
 
     bench.world.before_next_write(Api::Cloudflare, |world| {
         world.edit_rules(|rules| {
-            rules.push(json!({"id": "f", "ref": "foreign", "action": "redirect", "enabled": true}))
+            rules.push(json!({"id": "f", "ref": "foreign", "action": "redirect", "enabled": true}));
         });
     });
     bench.single_redirect().set(Position::On).await.unwrap();
