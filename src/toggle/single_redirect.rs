@@ -265,7 +265,7 @@ pub fn complaints(declared: &SingleRedirectSettings, definition: &Value) -> Vec<
         complaints.push(format!("the rule's status_code is {found}, declared is {wanted}"));
     }
     for host in &declared.hosts {
-        if !expression.contains(&format!("\"{host}\"")) {
+        if !names(expression, host) {
             complaints.push(format!("the rule's expression does not name the host {host:?}"));
         }
     }
@@ -280,6 +280,15 @@ pub fn complaints(declared: &SingleRedirectSettings, definition: &Value) -> Vec<
         );
     }
     complaints
+}
+
+/// Whether the expression quotes this host, or for `*.site.example` whatever stands for all hosts below it.
+fn names(expression: &str, host: &str) -> bool {
+    let expression = expression.to_lowercase();
+    match host.strip_prefix("*.") {
+        Some(parent) => expression.contains(&format!(".{parent}")),
+        None => expression.contains(&format!("\"{host}\"")),
+    }
 }
 
 #[cfg(test)]
@@ -379,5 +388,11 @@ mod tests {
         other["expression"] = json!("true");
         other["action_parameters"]["from_value"]["status_code"] = json!(302);
         assert_eq!(complaints(&declared, &other).len(), 4);
+        let below = SingleRedirectSettings {
+            hosts: vec!["*.site.example".to_owned()],
+            ..SingleRedirectSettings::default()
+        };
+        other["expression"] = json!("ends_with(http.host, \".site.example\")");
+        assert_eq!(complaints(&below, &other), Vec::<String>::new());
     }
 }
