@@ -200,10 +200,12 @@ pub fn complaints(declared: &PageRuleSettings, rule: &Value) -> Vec<String> {
     let patterns: Vec<&str> = targets
         .filter_map(|target| target.pointer("/constraint/value")?.as_str())
         .collect();
-    let unnamed = declared
-        .hosts
-        .iter()
-        .filter(|host| !patterns.iter().any(|pattern| pattern.contains(host.as_str())));
+    let named = |host: &String| {
+        patterns
+            .iter()
+            .any(|pattern| pattern.contains(host.trim_start_matches("*.")))
+    };
+    let unnamed = declared.hosts.iter().filter(|host| !named(host));
     unnamed
         .map(|host| format!("the page rule's pattern does not name the host {host:?}"))
         .collect()
