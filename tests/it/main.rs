@@ -12,3 +12,5 @@ mod config;
 mod core_properties;
 mod probe;
 mod rules_switching;
+mod sandbox_google;
+mod sandbox_rig;
