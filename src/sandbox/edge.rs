@@ -133,7 +133,7 @@ async fn from_home(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
 
 fn passed_on(page: Page) -> Reply {
     let mut reply = Reply::new(page.status, "", page.body);
-    reply.headers = page.headers;
+    *reply.headers = page.headers;
     for hop in ["connection", "transfer-encoding", "content-length", "keep-alive"] {
         reply.headers.remove(hop);
     }

@@ -195,7 +195,7 @@ impl World {
         self.lock().notices.clone()
     }
 
-    fn turn<'a, F>(&'a self, pick: F, stance: Stance)
+    fn turn<F>(&self, pick: F, stance: Stance)
     where
         F: FnOnce(&super::world::Latches) -> Option<&super::door::Latch>,
     {

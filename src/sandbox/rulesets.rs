@@ -262,7 +262,7 @@ fn redefine(rule: &mut Value, body: &Map<String, Value>) -> Result<(), Reply> {
         "action": body.get("action"),
         "ref": reference,
         "description": body.get("description").cloned().unwrap_or_else(|| json!("")),
-        "enabled": body.get("enabled").cloned().unwrap_or_else(|| json!(true)),
+        "enabled": body.get("enabled").cloned().unwrap_or(Value::Bool(true)),
         "expression": body.get("expression"),
         "action_parameters": body.get("action_parameters"),
     });

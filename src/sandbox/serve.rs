@@ -121,7 +121,7 @@ enum Extent {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Box<HeaderMap>,
     pub(super) body: Bytes,
     pub(super) effect: Effect,
     extent: Extent,
@@ -135,7 +135,7 @@ impl Reply {
         }
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            headers,
+            headers: Box::new(headers),
             body: body.into(),
             effect: Effect::None,
             extent: Extent::Whole,
@@ -195,7 +195,7 @@ impl Reply {
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = *self.headers;
         response
     }
 }

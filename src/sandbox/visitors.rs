@@ -268,7 +268,7 @@ pub(super) async fn fetch(book: &Addressbook, url: &str) -> Result<Page, NoPage>
         let left = deadline.saturating_duration_since(Instant::now());
         let page = get(&book.tls, address, host, path, left).await?;
         match page.header("location") {
-            Some(location) if (300..400).contains(&page.status) => url = location.to_owned(),
+            Some(location) if (300..400).contains(&page.status) => location.clone_into(&mut url),
             _ => return Ok(page),
         }
     }

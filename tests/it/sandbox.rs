@@ -300,6 +300,23 @@ async fn the_config_is_toml_and_the_files_it_names_are_for_the_owner_alone() {
 }
 
 #[tokio::test]
+async fn the_daemon_takes_every_config_of_the_sandbox_without_complaint() {
+    let rig = Rig::start("config-load").await;
+    let other = Kinds {
+        redirect: RedirectKind::PageRule,
+        silence: SilenceKind::Both,
+        credentials: CredentialKind::MetadataServer,
+    };
+    for profile in [Profile::Demo, Profile::Realistic] {
+        for kinds in [Kinds::default(), other] {
+            let written = rig.sandbox.write_config(profile, kinds).unwrap();
+            let loaded = pilotlight::config::load(std::slice::from_ref(&written));
+            assert!(loaded.is_ok(), "{profile:?} {kinds:?}: {}", loaded.unwrap_err());
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_webhook_receiver_keeps_notices_and_can_fail() {
     let rig = Rig::start("webhook").await;
     let config: toml::Table = rig.sandbox.config_toml(Profile::Demo).parse().unwrap();
