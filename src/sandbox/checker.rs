@@ -1,13 +1,18 @@
 //! Google's uptime checker: it follows redirects and judges the final answer, so a failover turns it green.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
 
 use super::monitoring::{Incident, Monitoring, check_id, policy_id};
 use super::visitors::{Addressbook, fetch};
 use super::world::{PROJECT, State, World, site_host};
+
+/// A shorter period would only burn the machine.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
 
 /// What one run of an uptime check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,21 @@ impl World {
     /// The messages on Google's notification channel, oldest first.
     pub fn incident_messages(&self) -> Vec<Value> {
         self.lock().monitoring.messages.clone()
+    }
+}
+
+/// Runs every site's check once a period, until the world ends.
+pub(super) async fn check_for_ever(world: Weak<World>, period: Duration) {
+    let mut ticks = tokio::time::interval(period.max(SHORTEST_PERIOD));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let Some(world) = world.upgrade() else {
+            return;
+        };
+        for site in world.sites() {
+            world.run_uptime_check(site).await;
+        }
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Options {
     pub edge_timeout: Duration,
     /// How long the standby's container takes for its first request.
     pub cold_start: Duration,
+    /// How often Google's checkers fetch the public URLs by themselves; never when not given.
+    pub uptime_period: Option<Duration>,
     /// Where the control endpoint listens; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where the daemon's admin server shall listen; a Unix socket in `dir` when not given.
@@ -102,10 +104,25 @@ impl Options {
             flapping: false,
             edge_timeout: Duration::from_secs(3),
             cold_start: Duration::from_millis(500),
+            uptime_period: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             admin_listen: None,
             dir: dir.into(),
             sites: vec!["site".to_owned()],
+        }
+    }
+
+    /// A sandbox as slow as the real providers: 90 s until the gate is open everywhere, 17 s until the edge says 522.
+    pub fn realistic(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            api_delay: Duration::from_millis(300),
+            iam_propagation: Duration::from_secs(90),
+            edge_propagation: Duration::from_secs(3),
+            flapping: true,
+            edge_timeout: Duration::from_secs(17),
+            cold_start: Duration::from_secs(3),
+            uptime_period: Some(Duration::from_secs(60)),
+            ..Self::new(dir)
         }
     }
 }
@@ -155,6 +172,9 @@ impl Sandbox {
         files.write(profile::CA, authority.pem())?;
         files.write(profile::WEBHOOK_URL, &profile::webhook_url(&addresses))?;
         world.write_secrets(&files, &format!("http://{}/token", addresses.token))?;
+        if let Some(period) = world.options.uptime_period {
+            world.spawn(checker::check_for_ever(Arc::downgrade(&world), period));
+        }
         Ok(Self {
             world,
             addresses,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_rustls::TlsConnector;
 
@@ -102,7 +102,7 @@ impl Tally {
 pub struct Visitors {
     book: Arc<Mutex<Book>>,
     stop: watch::Sender<Stage>,
-    stream: JoinHandle<()>,
+    stream: JoinSet<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,8 @@ impl Visitors {
         world.show_visitors(Arc::clone(&book));
         let (stop, stage) = watch::channel(Stage::Coming);
         let url = format!("https://{}/", site_host(site));
-        let stream = tokio::spawn(flow(Arc::clone(world), url, crowd, Arc::clone(&book), stage));
+        let mut stream = JoinSet::new();
+        stream.spawn(flow(Arc::clone(world), url, crowd, Arc::clone(&book), stage));
         Self { book, stop, stream }
     }
 
@@ -139,15 +140,8 @@ impl Visitors {
     /// Lets nobody in any more, waits for those who are waiting, and counts.
     pub async fn stop(mut self) -> Tally {
         self.stop.send_replace(Stage::Leaving);
-        // A stream that failed has counted what it had.
-        (&mut self.stream).await.ok();
+        while self.stream.join_next().await.is_some() {}
         self.tally()
-    }
-}
-
-impl Drop for Visitors {
-    fn drop(&mut self) {
-        self.stream.abort();
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pilotlight::sandbox::{Api, Fault, FaultKind, Owner};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::advance;
 
 use super::sandbox_rig::{Rig, options, plain, zone};
@@ -314,6 +315,26 @@ async fn answers_can_be_a_success_that_failed_html_or_lost() {
     let lost = super::sandbox_rig::try_plain(at, "PATCH", &path, Some(&rig.cloudflare), definition).await;
     assert!(lost.is_err());
     assert!(rig.world.redirect().configured, "carried out, half told");
+}
+
+#[tokio::test]
+async fn compressed_answers_go_to_those_who_can_read_them_only() {
+    let rig = Rig::start("gzip").await;
+    rig.world.inject(Fault::always(Api::Cloudflare, FaultKind::Gzip));
+    let plain = rig.cloudflare("GET", &zone(ENTRY_POINT), Value::Null).await;
+    assert_eq!((plain.header("content-encoding"), plain.status), ("", 200));
+    let at = rig.sandbox.addresses().cloudflare;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nhost: sandbox\r\nauthorization: Bearer {}\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n",
+        zone(ENTRY_POINT),
+        rig.cloudflare
+    );
+    let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!(&answer[body..body + 3], [0x1f, 0x8b, 8], "gzip's magic");
 }
 
 #[tokio::test(start_paused = true)]

@@ -438,6 +438,23 @@ async fn the_checker_follows_redirects_and_a_snooze_closes_its_incident() {
     assert_eq!(rig.world.uptime_probes("site"), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_checker_comes_every_period_until_it_is_disabled() {
+    let rig = Rig::with(pilotlight::sandbox::Options {
+        uptime_period: Some(Duration::from_secs(60)),
+        ..options("period")
+    })
+    .await;
+    while rig.world.uptime_probes("site") < 3 {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let patch = "uptimeCheckConfigs/site-uptime?updateMask=disabled";
+    rig.monitoring("PATCH", patch, json!({"disabled": true})).await;
+    let sent = rig.world.uptime_probes("site");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(rig.world.uptime_probes("site"), sent, "no probes, no bill");
+}
+
 #[tokio::test]
 async fn alert_policies_always_show_enabled_and_take_one_write_at_a_time() {
     let rig = Rig::with(pilotlight::sandbox::Options {
