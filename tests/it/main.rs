@@ -12,4 +12,8 @@ mod config;
 mod core_properties;
 mod probe;
 mod rules_switching;
+mod sandbox;
+mod sandbox_cloudflare;
+mod sandbox_google;
+mod sandbox_rig;
 mod toggles;

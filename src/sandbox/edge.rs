@@ -1,0 +1,160 @@
+//! The edge: applies the redirect rules, passes the rest on to home, and says in Cloudflare's way when home is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::client::{NoPage, Page, get};
+use super::expression::Request;
+use super::levers::EdgeState;
+use super::serve::{Answer, Asked, PickTls, Reply};
+use super::tls::{Certificates, Flaw};
+use super::world::World;
+
+/// How old the pages are that the edge serves from its cache.
+const CACHED_AGE_SECS: &str = "3600";
+
+/// What the edge answers.
+pub(super) fn answer(world: &Arc<World>, tls: &TlsConnector) -> Answer {
+    let (world, tls) = (Arc::clone(world), tls.clone());
+    Arc::new(move |asked| {
+        let (world, tls) = (Arc::clone(&world), tls.clone());
+        Box::pin(async move {
+            let reply = respond(&world, &tls, &asked).await;
+            let ray = world.lock().chance.next();
+            reply
+                .with("server", "cloudflare")
+                .with("cf-ray", &format!("{ray:016x}-FRA"))
+        })
+    })
+}
+
+/// Picks the edge's certificate.
+pub(super) fn tls(world: &Arc<World>, certificates: Certificates) -> PickTls {
+    let world = Arc::clone(world);
+    Arc::new(move || {
+        let edge = world.lock().edge;
+        certificates.pick(match edge {
+            EdgeState::ExpiredCertificate => Flaw::Expired,
+            _ => Flaw::None,
+        })
+    })
+}
+
+async fn respond(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
+    let edge = world.lock().edge;
+    if let EdgeState::Broken(status) = edge {
+        return Reply::html(status, "<html><center><h1>cloudflare</h1></center></html>");
+    }
+    if asked.path == "/cdn-cgi/trace" {
+        return trace(world, asked);
+    }
+    if edge == EdgeState::Looping {
+        let location = format!("https://{}{}", asked.host(), asked.path);
+        return Reply::html(307, "").with("location", &location);
+    }
+    if let Some(reply) = redirected(world, asked) {
+        return reply;
+    }
+    match edge {
+        EdgeState::Challenging => Reply::html(403, "<title>Just a moment...</title>").with("cf-mitigated", "challenge"),
+        EdgeState::LostHome(status) => {
+            if matches!(status, 522 | 524) {
+                tokio::time::sleep(world.options.edge_timeout).await;
+            }
+            lost(status)
+        }
+        EdgeState::Caching => Reply::html(200, "<!doctype html><title>home</title><p>Served by home.\n")
+            .with(super::hosts::MARKER, "home")
+            .with("cf-cache-status", "HIT")
+            .with("age", CACHED_AGE_SECS),
+        _ => from_home(world, tls, asked).await,
+    }
+}
+
+fn trace(world: &World, asked: &Asked) -> Reply {
+    let at = world.lock().now().as_millisecond();
+    Reply::text(
+        200,
+        format!(
+            "fl=1f1\nh={}\nip=127.0.0.1\nts={}.{:03}\nvisit_scheme=https\nuag=-\ncolo=FRA\nsliver=none\nhttp=http/1.1\nloc=DE\n\
+             tls=TLSv1.3\nsni=plaintext\nwarp=off\ngateway=off\n",
+            asked.host(),
+            at / 1000,
+            at % 1000
+        ),
+    )
+}
+
+fn redirected(world: &World, asked: &Asked) -> Option<Reply> {
+    let rules = {
+        let mut state = world.lock();
+        let city = state.chance.front();
+        Arc::clone(state.zone.edge.seen_by(city, Instant::now()))
+    };
+    let request = Request {
+        host: asked.host(),
+        path: &asked.path,
+        query: &asked.query,
+        method: asked.method.as_str(),
+    };
+    let redirect = rules.redirect(request)?;
+    Some(
+        Reply::html(redirect.status, "")
+            .with("location", &redirect.location)
+            .with("cache-control", "private, max-age=0, no-store"),
+    )
+}
+
+async fn from_home(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
+    let home = world
+        .site_of_host(asked.host())
+        .and_then(|site| world.addresses()?.homes.get(site).copied());
+    let Some(home) = home else {
+        return Reply::html(409, "<p>error code: 1001\n");
+    };
+    let path = if asked.query.is_empty() {
+        asked.path.clone()
+    } else {
+        format!("{}?{}", asked.path, asked.query)
+    };
+    let patience: Duration = world.options.edge_timeout;
+    match get(tls, home, asked.host(), &path, patience).await {
+        Ok(page) => passed_on(page),
+        Err(NoPage::Refused) => lost(521),
+        Err(NoPage::Silent) => lost(522),
+        Err(NoPage::Certificate) => lost(526),
+        Err(NoPage::Tls) => lost(525),
+        Err(NoPage::Cut | NoPage::Loop | NoPage::NoHost) => lost(520),
+    }
+}
+
+fn passed_on(page: Page) -> Reply {
+    let mut reply = Reply::new(page.status, "", page.body);
+    *reply.headers = page.headers;
+    for hop in ["connection", "transfer-encoding", "content-length", "keep-alive"] {
+        reply.headers.remove(hop);
+    }
+    reply.with("cf-cache-status", "DYNAMIC")
+}
+
+/// The edge's own page about home.
+fn lost(status: u16) -> Reply {
+    let words = match status {
+        520 => "Web server is returning an unknown error",
+        521 => "Web server is down",
+        522 => "Connection timed out",
+        523 => "Origin is unreachable",
+        524 => "A timeout occurred",
+        525 => "SSL handshake failed",
+        526 => "Invalid SSL certificate",
+        _ => "Argo Tunnel error: error code 1033",
+    };
+    Reply::html(
+        status,
+        format!("<!doctype html><title>{status}: {words}</title><p>{words}\n"),
+    )
+    .with("cache-control", "private, max-age=0, no-store")
+}
