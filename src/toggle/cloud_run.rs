@@ -20,7 +20,7 @@ const READ: &str = "cloud run: read the policy";
 const WRITE: &str = "cloud run: write the policy";
 
 /// Asking the standby may take no longer, for a switch may be waiting in the lane; a cold start that does leaves the effective position unknown.
-const ASK_PATIENCE: Duration = Duration::from_secs(4);
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which service is the standby.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -69,6 +69,16 @@ impl Bench {
         Arc::new(move || clock.wall())
     }
 
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.sandbox.ca_file()
+    }
+
+    /// A server that speaks TLS under the sandbox's authority and answers everything.
+    pub(crate) fn reference_url(&self) -> String {
+        let [first, _] = self.sandbox.addresses().references;
+        format!("https://{first}/")
+    }
+
     pub(crate) fn http() -> Http {
         Http::new(&HttpSettings::default()).unwrap()
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight::core::{FailureKind, Position};
+use pilotlight::http::{Http, HttpError, HttpSettings, Method, Request};
 use pilotlight::sandbox::{Api, Fault, FaultKind, OrgPolicy, Owner};
 use pilotlight::toggle::monitoring::SnoozeSettings;
 use pilotlight::toggle::{Resources, Toggle};
@@ -394,5 +395,33 @@ async fn what_can_be_warm_is_warm_before_the_first_call() {
     assert_eq!(calls_to(&bench, Api::Metadata), 1, "the token was there already");
     bench.single_redirect().warm().await;
     assert_eq!(bench.writes().len(), 1, "warming writes nothing");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_server_is_believed_only_under_the_right_authority() {
+    let bench = Bench::start("authority").await;
+    let url = bench.reference_url();
+    let ours = HttpSettings {
+        ca_file: Some(bench.ca_file()),
+        ..HttpSettings::default()
+    };
+    let answer = Http::new(&ours)
+        .unwrap()
+        .send(Request::new(Method::GET, &url))
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.date_secs().is_some());
+    let error = Bench::http().send(Request::new(Method::GET, &url)).await.unwrap_err();
+    assert!(
+        matches!(&error, HttpError::Connect(why) if why.contains("certificate")),
+        "{error}"
+    );
+    let missing = HttpSettings {
+        ca_file: Some("no/such/ca.pem".into()),
+        ..HttpSettings::default()
+    };
+    assert!(Http::new(&missing).unwrap_err().to_string().contains("no/such/ca.pem"));
     bench.stop().await;
 }
