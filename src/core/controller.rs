@@ -4,7 +4,7 @@ use super::episode::Episode;
 use super::evidence::{Cause, ClockCheck, Eye, Sighting, Verdict, View};
 use super::jitter::Jitter;
 use super::judge::{Judge, Limits, Ruling};
-use super::looks::{Cadence, Looks};
+use super::looks::{Cadence, Looks, MOST_IN_FLIGHT};
 use super::machine::{Bearings, Failback, Mode, Phase, Policy};
 use super::notice::{EpisodeId, Notice, What};
 use super::picture::Saved;
@@ -713,11 +713,13 @@ impl Controller {
     fn visitor_cadence(&self, alarms: &mut Alarms) -> Cadence {
         let interval = self.policy.interval;
         if let Proof::Out { waited } | Proof::Home { waited } = self.reconciler.proof() {
-            let soon = !alarms.shows(&waited, self.policy.home_proof);
-            let every = if soon { self.policy.confirm_interval } else { interval };
+            // A look that was sent before the edge followed may hang for many seconds: the next ones go out beside it, ever more slowly.
+            let every = (waited.read(alarms.now()) / 4)
+                .min(interval)
+                .max(self.policy.confirm_interval);
             return Cadence {
                 every,
-                overlap: 3,
+                overlap: MOST_IN_FLIGHT,
                 anew_since: self.reconciler.moved_at(),
             };
         }
@@ -749,7 +751,9 @@ impl Controller {
             || standby.is_suspect()
             || standby.is_proven(proof_fresh(&self.policy), alarms.now())
             || self.reconciler.patience_is_spent(&self.policy, alarms);
-        let every = if slow {
+        let every = if standby.is_half_seen() {
+            Duration::ZERO
+        } else if slow {
             self.policy.interval
         } else {
             self.policy.confirm_interval

@@ -5,7 +5,7 @@ use super::ring::OpId;
 use super::time::{Alarms, Duration, Instant};
 
 /// Looks in flight through one eye, whatever the reason: a bound, far above what the cadences ask for.
-const MOST_IN_FLIGHT: usize = 8;
+pub const MOST_IN_FLIGHT: usize = 16;
 
 /// All looks in flight and when each eye was last used.
 #[derive(Clone, Debug, Default)]

@@ -71,6 +71,11 @@ impl StandbyWatch {
         self.good >= GOOD_IN_A_ROW
     }
 
+    /// One good answer, and the next one proves it: look again at once.
+    pub const fn is_half_seen(&self) -> bool {
+        self.good > 0 && !self.is_seen()
+    }
+
     /// Answered badly three times over half a minute, or with a wrong certificate even once.
     pub fn is_broken(&self) -> bool {
         self.bad.is_some_and(|bad| bad.broken)
