@@ -1,9 +1,29 @@
 //! The port to the remote switches.
 
+pub mod budget;
+pub mod cloud_run;
+pub mod cloudflare;
+mod failure;
+pub mod fingerprint;
+pub mod google;
+pub mod google_key;
+pub mod google_token;
+pub mod iam_policy;
+pub mod meter;
+pub mod monitoring;
+pub mod page_rule;
+pub mod shared;
+pub mod single_redirect;
+pub mod uptime_check;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::{Failure, FailureKind, Observed, Position, Sighting};
+pub use budget::CallKind;
+pub use meter::{Calls, Meter};
+pub use shared::Resources;
+
+use crate::core::{Failure, FailureKind, Observed, Position, Sighting, Wall};
 use crate::probe::BoxFuture;
 
 /// Names a provider's object: two sites with the same key share one toggle.
@@ -27,10 +47,17 @@ pub trait Toggle: Send + Sync {
     fn observe(&self) -> BoxFuture<'_, Result<Observed, ToggleError>>;
     /// Makes it so: read, compare, change the minimum, write, check the answer. Sends nothing when nothing differs.
     fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>>;
+    /// Has the credential and an open connection ready before they are needed. Best effort; makes no call that the provider counts.
+    fn warm(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Asks the standby as a visitor does; how a gate learns its effective position without knowing who looks.
 pub type AskStandby = Arc<dyn Fn() -> BoxFuture<'static, Sighting> + Send + Sync>;
+
+/// Tells wall time; what an edge needs to stamp a token or a snooze.
+pub type TellWall = Arc<dyn Fn() -> Wall + Send + Sync>;
 
 /// A failed operation. Holds no URL, token or header.
 #[derive(Clone, Debug, thiserror::Error)]

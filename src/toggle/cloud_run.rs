@@ -1,0 +1,198 @@
+//! The gate of kind `cloud_run`: `allUsers` in the service's unconditional `roles/run.invoker` binding.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::core::{FailureKind, Observed, Position, View};
+use crate::http::{Method, segment};
+use crate::probe::BoxFuture;
+
+use super::google::{GoogleCall, GoogleClient};
+use super::iam_policy::{LastPolicy, Policy};
+use super::meter::Meter;
+use super::{AskStandby, CallKind, ResourceKey, Toggle, ToggleError};
+
+const AUDIENCE: &str = "https://run.googleapis.com/";
+
+const READ: &str = "cloud run: read the policy";
+const WRITE: &str = "cloud run: write the policy";
+
+/// Asking the standby may take no longer, for a switch may be waiting in the lane; a cold start that does leaves the effective position unknown.
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which service is the standby.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudRunSettings {
+    /// `https://run.googleapis.com`, or a regional or local one.
+    pub base_url: String,
+    /// The project's id or number.
+    pub project: String,
+    /// The region.
+    pub region: String,
+    /// The service's name.
+    pub service: String,
+}
+
+/// The gate.
+pub struct CloudRunGate {
+    key: ResourceKey,
+    base_url: String,
+    resource_url: String,
+    client: GoogleClient,
+    ask: AskStandby,
+    meter: Meter,
+    last: LastPolicy,
+}
+
+impl fmt::Debug for CloudRunGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudRunGate")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CloudRunGate {
+    /// A gate that learns its effective position through `ask`.
+    pub fn new(settings: &CloudRunSettings, client: GoogleClient, ask: AskStandby, meter: Meter) -> Self {
+        let CloudRunSettings {
+            base_url,
+            project,
+            region,
+            service,
+        } = settings;
+        let object = format!("cloud_run/{project}/{region}/{service}");
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        let resource_url = format!(
+            "{base_url}/v2/projects/{}/locations/{}/services/{}",
+            segment(project),
+            segment(region),
+            segment(service)
+        );
+        Self {
+            key: ResourceKey {
+                lane: object.clone(),
+                object,
+                credential: meter.credential().to_owned(),
+            },
+            base_url,
+            resource_url,
+            client,
+            ask,
+            meter,
+            last: LastPolicy::default(),
+        }
+    }
+
+    async fn read(&self, kind: CallKind) -> Result<Policy, ToggleError> {
+        let url = format!("{}:getIamPolicy?options.requestedPolicyVersion=3", self.resource_url);
+        let call = GoogleCall {
+            doing: READ,
+            kind,
+            audience: AUDIENCE,
+            method: Method::GET,
+            url: &url,
+            body: None,
+        };
+        let reply = self.client.call(&self.meter, call).await?;
+        self.parse(READ, reply.value)
+    }
+
+    async fn write(&self, policy: Policy, wanted: Position) -> Result<Observed, ToggleError> {
+        let url = format!("{}:setIamPolicy", self.resource_url);
+        let call = GoogleCall {
+            doing: WRITE,
+            kind: CallKind::Write,
+            audience: AUDIENCE,
+            method: Method::POST,
+            url: &url,
+            body: Some(json!({ "policy": policy.into_json() })),
+        };
+        let reply = self.client.call(&self.meter, call).await?;
+        let written = self.parse(WRITE, reply.value)?;
+        if written.position() != wanted {
+            let detail = "the service took the policy, but its answer shows the old position";
+            return Err(ToggleError::new(FailureKind::NotApplied, WRITE, detail));
+        }
+        Ok(configured(wanted))
+    }
+
+    fn parse(&self, doing: &'static str, value: Value) -> Result<Policy, ToggleError> {
+        let policy = Policy::parse(value).and_then(|policy| self.last.accept(policy));
+        policy.map_err(|what| ToggleError::nonsense(doing, what))
+    }
+
+    async fn observe_both(&self) -> Result<Observed, ToggleError> {
+        let effective = async { Ok(self.effective().await) };
+        let (policy, effective) = tokio::try_join!(self.read(CallKind::Routine), effective)?;
+        Ok(Observed {
+            effective,
+            ..configured(policy.position())
+        })
+    }
+
+    /// Two answers in a row have to agree: while a change propagates, front ends disagree.
+    async fn effective(&self) -> Option<Position> {
+        let ask_twice = async {
+            let first = passes((self.ask)().await.view)?;
+            let second = passes((self.ask)().await.view)?;
+            (first == second).then_some(first)
+        };
+        tokio::time::timeout(ASK_PATIENCE, ask_twice).await.ok().flatten()
+    }
+
+    /// The effective position is not waited for: it follows within minutes, and core asks for the proof itself.
+    async fn make(&self, wanted: Position) -> Result<Observed, ToggleError> {
+        match self.read_and_write(wanted).await {
+            Err(error) if error.kind == FailureKind::Conflict => self.read_and_write(wanted).await,
+            result => result,
+        }
+    }
+
+    async fn read_and_write(&self, wanted: Position) -> Result<Observed, ToggleError> {
+        let policy = self.read(CallKind::Read).await?;
+        match policy.moved_to(wanted) {
+            None => Ok(configured(wanted)),
+            Some(changed) => self.write(changed, wanted).await,
+        }
+    }
+}
+
+impl Toggle for CloudRunGate {
+    fn key(&self) -> &ResourceKey {
+        &self.key
+    }
+
+    fn kind(&self) -> &'static str {
+        "cloud_run"
+    }
+
+    fn observe(&self) -> BoxFuture<'_, Result<Observed, ToggleError>> {
+        Box::pin(self.observe_both())
+    }
+
+    fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>> {
+        Box::pin(self.make(position))
+    }
+
+    fn warm(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.client.warm(AUDIENCE, &self.base_url))
+    }
+}
+
+const fn passes(view: View) -> Option<Position> {
+    match view {
+        View::Standby => Some(Position::On),
+        View::Shut => Some(Position::Off),
+        _ => None,
+    }
+}
+
+fn configured(position: Position) -> Observed {
+    Observed {
+        configured: Some(position),
+        ..Observed::default()
+    }
+}

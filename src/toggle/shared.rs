@@ -1,0 +1,313 @@
+//! A toggle belongs to a provider's object, not to a site: sites that share one are counted here, and its operations stand in line.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::core::{FailureKind, Observed, Position};
+use crate::probe::BoxFuture;
+
+use super::meter::{Calls, Meter};
+use super::{ResourceKey, Toggle, ToggleError};
+
+/// All provider objects of the process, their lanes and the meters of their credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    inner: Arc<Mutex<Registry>>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    objects: HashMap<String, Arc<Object>>,
+    lanes: HashMap<String, Arc<Semaphore>>,
+    meters: BTreeMap<String, Meter>,
+}
+
+/// One provider object and what each site that shares it wants.
+struct Object {
+    toggle: Arc<dyn Toggle>,
+    /// One operation at a time per lane. A tokio semaphore is fair, so nobody starves; its permit is given back when an operation is
+    /// dropped at its deadline, and that is safe although the write may still arrive: the next operation reads before it writes.
+    lane: Arc<Semaphore>,
+    claims: Mutex<BTreeMap<String, Option<Position>>>,
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object")
+            .field("key", self.toggle.key())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Resources {
+    /// No objects yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The meter of the credential of this name; one per name.
+    pub fn meter(&self, credential: &str) -> Meter {
+        let mut registry = self.lock();
+        let meter = registry.meters.entry(credential.to_owned());
+        meter.or_insert_with(|| Meter::new(credential)).clone()
+    }
+
+    /// The calls made so far, per credential.
+    pub fn calls(&self) -> Vec<(String, Calls)> {
+        let registry = self.lock();
+        let totals = registry
+            .meters
+            .iter()
+            .map(|(name, meter)| (name.clone(), meter.total()));
+        totals.collect()
+    }
+
+    /// The toggle as `site` sees it. The first toggle given for an object drives it for all sites; `deadline` bounds each operation, the wait in its lane included.
+    ///
+    /// Until `site` has said what it wants by a `set`, nobody can switch a shared object off: it may be in the middle of an episode.
+    pub fn handle(&self, site: &str, toggle: Arc<dyn Toggle>, deadline: Duration) -> Arc<dyn Toggle> {
+        let key = toggle.key().clone();
+        let mut registry = self.lock();
+        let lane = registry.lanes.entry(key.lane);
+        let lane = Arc::clone(lane.or_insert_with(|| Arc::new(Semaphore::new(1))));
+        let object = registry.objects.entry(key.object).or_insert_with(|| {
+            Arc::new(Object {
+                toggle,
+                lane,
+                claims: Mutex::default(),
+            })
+        });
+        object.claims().entry(site.to_owned()).or_insert(None);
+        Arc::new(Handle {
+            site: site.to_owned(),
+            object: Arc::clone(object),
+            deadline,
+        })
+    }
+
+    /// A map that only grows cannot be left half-changed, so a poisoned lock is as good as a sound one.
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Object {
+    fn claims(&self) -> MutexGuard<'_, BTreeMap<String, Option<Position>>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has to stay on for another site than `site`: one that wants it on, or has not yet said.
+    fn held_against(&self, site: &str) -> bool {
+        let claims = self.claims();
+        let own = claims.get(site).copied().flatten();
+        own != Some(Position::On)
+            && claims
+                .iter()
+                .any(|(name, claim)| name != site && *claim != Some(Position::Off))
+    }
+}
+
+/// A site's share of an object.
+#[derive(Debug)]
+struct Handle {
+    site: String,
+    object: Arc<Object>,
+    deadline: Duration,
+}
+
+impl Handle {
+    async fn run(&self, wish: Option<Position>) -> Result<Observed, ToggleError> {
+        let until = Instant::now() + self.deadline;
+        if wish.is_some() {
+            self.object.claims().insert(self.site.clone(), wish);
+        }
+        let Ok(permit) = timeout_at(until, self.object.lane.acquire()).await else {
+            return Err(self.late(
+                FailureKind::Limited,
+                "an operation in the same lane has not ended in time",
+            ));
+        };
+        // Only after the wait: another site may have changed its mind meanwhile.
+        let held = self.object.held_against(&self.site);
+        let operation = match wish {
+            Some(position) if position == Position::On || !held => self.object.toggle.set(position),
+            _ => self.object.toggle.observe(),
+        };
+        let Ok(result) = timeout_at(until, operation).await else {
+            return Err(self.late(FailureKind::NoAnswer, "not done in time; a write may have been applied"));
+        };
+        drop(permit);
+        let mut observed = result?;
+        observed.held_by_other = observed.configured == Some(Position::On) && self.object.held_against(&self.site);
+        Ok(observed)
+    }
+
+    fn late(&self, kind: FailureKind, detail: &str) -> ToggleError {
+        ToggleError::new(kind, self.object.toggle.kind(), detail)
+    }
+}
+
+impl Toggle for Handle {
+    fn key(&self) -> &ResourceKey {
+        self.object.toggle.key()
+    }
+
+    fn kind(&self) -> &'static str {
+        self.object.toggle.kind()
+    }
+
+    fn observe(&self) -> BoxFuture<'_, Result<Observed, ToggleError>> {
+        Box::pin(self.run(None))
+    }
+
+    fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>> {
+        Box::pin(self.run(Some(position)))
+    }
+
+    fn warm(&self) -> BoxFuture<'_, ()> {
+        self.object.toggle.warm()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Records what reaches the provider; each operation waits until it is let go, if asked to.
+    #[derive(Default)]
+    struct Fake {
+        key: Option<ResourceKey>,
+        log: Mutex<Vec<String>>,
+        position: Mutex<Option<Position>>,
+        gate: Option<Arc<Notify>>,
+    }
+
+    impl Fake {
+        fn new(object: &str, lane: &str) -> Self {
+            Self {
+                key: Some(ResourceKey {
+                    object: object.to_owned(),
+                    lane: lane.to_owned(),
+                    credential: "google/main".to_owned(),
+                }),
+                position: Mutex::new(Some(Position::Off)),
+                ..Self::default()
+            }
+        }
+
+        fn note(&self, what: &str) {
+            self.log.lock().unwrap().push(what.to_owned());
+        }
+
+        fn log(&self) -> Vec<String> {
+            self.log.lock().unwrap().clone()
+        }
+
+        async fn pass(&self, what: String) -> Result<Observed, ToggleError> {
+            self.note(&what);
+            if let Some(gate) = &self.gate {
+                gate.notified().await;
+                self.note(&format!("{what} done"));
+            }
+            Ok(Observed {
+                configured: *self.position.lock().unwrap(),
+                ..Observed::default()
+            })
+        }
+    }
+
+    impl Toggle for Fake {
+        fn key(&self) -> &ResourceKey {
+            self.key.as_ref().expect("made by new")
+        }
+        fn kind(&self) -> &'static str {
+            "fake"
+        }
+        fn observe(&self) -> BoxFuture<'_, Result<Observed, ToggleError>> {
+            Box::pin(self.pass("observe".to_owned()))
+        }
+        fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>> {
+            *self.position.lock().unwrap() = Some(position);
+            Box::pin(self.pass(format!("set {}", position.label())))
+        }
+    }
+
+    const DEADLINE: Duration = Duration::from_secs(15);
+
+    fn share(resources: &Resources, site: &str, fake: &Arc<Fake>) -> Arc<dyn Toggle> {
+        let toggle: Arc<dyn Toggle> = Arc::<Fake>::clone(fake);
+        resources.handle(site, toggle, DEADLINE)
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_shared_object_goes_off_only_when_every_site_wants_it_off() {
+        let resources = Resources::new();
+        let fake = Arc::new(Fake::new("gate", "gate"));
+        let (a, b) = (share(&resources, "a", &fake), share(&resources, "b", &fake));
+        a.set(Position::On).await.unwrap();
+        let held = a.set(Position::Off).await.unwrap();
+        assert!(held.held_by_other, "b has not said what it wants");
+        b.set(Position::On).await.unwrap();
+        assert!(a.set(Position::Off).await.unwrap().held_by_other);
+        assert!(!b.observe().await.unwrap().held_by_other, "b holds it itself");
+        let off = b.set(Position::Off).await.unwrap();
+        assert_eq!((off.configured, off.held_by_other), (Some(Position::Off), false));
+        assert_eq!(
+            fake.log(),
+            ["set on", "observe", "set on", "observe", "observe", "set off"],
+            "a held off is only a read"
+        );
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn operations_of_one_lane_never_overlap() {
+        let resources = Resources::new();
+        let gate = Arc::new(Notify::new());
+        let fake = |object| {
+            let mut fake = Fake::new(object, "project");
+            fake.gate = Some(Arc::clone(&gate));
+            Arc::new(fake)
+        };
+        let (first, second) = (fake("one"), fake("two"));
+        let (a, b) = (share(&resources, "a", &first), share(&resources, "a", &second));
+        let a = tokio::spawn(async move { a.set(Position::On).await });
+        let b = tokio::spawn(async move { b.set(Position::On).await });
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!((first.log().len(), second.log().len()), (1, 0), "the second one waits");
+        gate.notify_one();
+        a.await.unwrap().unwrap();
+        assert_eq!(first.log(), ["set on", "set on done"]);
+        gate.notify_one();
+        b.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_hanging_operation_ends_at_its_deadline_and_frees_the_lane() {
+        let resources = Resources::new();
+        let mut hanging = Fake::new("one", "project");
+        hanging.gate = Some(Arc::new(Notify::new()));
+        let a = share(&resources, "a", &Arc::new(hanging));
+        let b = share(&resources, "a", &Arc::new(Fake::new("two", "project")));
+        assert_eq!(a.set(Position::On).await.unwrap_err().kind, FailureKind::NoAnswer);
+        b.set(Position::On).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn meters_are_one_per_credential() {
+        let resources = Resources::new();
+        resources
+            .meter("cloudflare/main")
+            .call(super::super::CallKind::Read, "test")
+            .unwrap();
+        assert_eq!(resources.meter("cloudflare/main").total().total(), 1);
+        assert_eq!(resources.calls().len(), 1);
+    }
+}
