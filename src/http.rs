@@ -212,6 +212,11 @@ impl Http {
         Ok(Self { client })
     }
 
+    /// The client itself, for a sender with requests of its own.
+    pub fn client(&self) -> reqwest::Client {
+        self.client.clone()
+    }
+
     /// Sends one request, once, and reads the whole answer.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, HttpError> {
         let mut builder = self.client.request(request.method, request.url);

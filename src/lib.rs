@@ -4,6 +4,7 @@ pub mod core;
 
 pub mod clock;
 pub mod driver;
+pub mod saver;
 pub mod store;
 
 pub mod notify;

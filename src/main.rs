@@ -1,3 +1,7 @@
-//! The `pilotlight` binary.
+//! The `pilotlight` binary: argv in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pilotlight::cli::main()
+}

@@ -64,6 +64,12 @@ pub fn say(loaded: Result<Config, Complaints>, json: bool) -> Said {
     }
 }
 
+/// Prints all complaints at a start that does not happen.
+pub fn print_complaints(complaints: &Complaints) {
+    // Nobody is left to be told when standard error is gone; the exit status still tells.
+    let _ = writeln!(std::io::stderr(), "{complaints}\n{}", summary(complaints));
+}
+
 /// The line below all complaints.
 pub fn summary(complaints: &Complaints) -> String {
     format!(

@@ -191,8 +191,8 @@ impl Families {
             provider_calls: counter(
                 r,
                 "pilotlight_provider_calls_total",
-                "Calls to provider APIs by credential and result.",
-                &["credential", "result"],
+                "Calls to provider APIs by credential; held_back: not sent, our own budget was spent.",
+                &["credential", "kind"],
             )?,
             episodes: counter(
                 r,

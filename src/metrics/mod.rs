@@ -51,61 +51,8 @@ impl Operation {
     }
 }
 
-/// How one call to a provider's API ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallResult {
-    /// 2xx.
-    Ok,
-    /// 401 or 403.
-    Denied,
-    /// 429.
-    Limited,
-    /// Another answer below 500.
-    Refused,
-    /// 5xx.
-    Unavailable,
-    /// No answer in time, or the connection broke.
-    NoAnswer,
-    /// Not sent: our own budget is spent.
-    HeldBack,
-}
-
-impl CallResult {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Ok,
-        Self::Denied,
-        Self::Limited,
-        Self::Refused,
-        Self::Unavailable,
-        Self::NoAnswer,
-        Self::HeldBack,
-    ];
-
-    /// The metric label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Denied => "denied",
-            Self::Limited => "limited",
-            Self::Refused => "refused",
-            Self::Unavailable => "unavailable",
-            Self::NoAnswer => "no_answer",
-            Self::HeldBack => "held_back",
-        }
-    }
-
-    /// The result that an HTTP status stands for.
-    pub const fn of_status(status: u16) -> Self {
-        match status {
-            200..=299 => Self::Ok,
-            401 | 403 => Self::Denied,
-            429 => Self::Limited,
-            500.. => Self::Unavailable,
-            _ => Self::Refused,
-        }
-    }
-}
+/// Kinds of calls to a provider's API, as the meters count them.
+const CALL_KINDS: [&str; 3] = ["read", "write", "held_back"];
 
 /// All metrics. Every call with a site, target or credential that was not declared at start is passed over: label sets are closed.
 #[derive(Debug)]
@@ -113,7 +60,7 @@ pub struct Metrics {
     registry: Registry,
     sites: BTreeMap<String, SiteMetrics>,
     targets: BTreeMap<String, TargetMetrics>,
-    calls: BTreeMap<String, Vec<(CallResult, IntCounter)>>,
+    calls: BTreeMap<String, [IntCounter; CALL_KINDS.len()]>,
 }
 
 #[derive(Debug)]
@@ -135,13 +82,8 @@ impl Metrics {
         families.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let sites = labels.sites.iter();
         let calls = |credential: &String| {
-            let series = CallResult::ALL.map(|result| {
-                let counter = families
-                    .provider_calls
-                    .with_label_values(&[credential.as_str(), result.label()]);
-                (result, counter)
-            });
-            (credential.clone(), series.to_vec())
+            let series = CALL_KINDS.map(|kind| families.provider_calls.with_label_values(&[credential.as_str(), kind]));
+            (credential.clone(), series)
         };
         Ok(Self {
             sites: sites
@@ -206,10 +148,11 @@ impl Metrics {
         }
     }
 
-    /// A call to a provider's API ended.
-    pub fn called(&self, credential: &str, result: CallResult) {
-        let series = self.calls.get(credential);
-        increment(series.map_or(&[], Vec::as_slice), result);
+    /// Calls made so far with a credential: reads, writes, and those held back because our own budget was spent.
+    pub fn called(&self, credential: &str, totals: [u64; 3]) {
+        for (counter, total) in self.calls.get(credential).into_iter().flatten().zip(totals) {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     /// All series in Prometheus' text format.

@@ -103,7 +103,7 @@ impl Options {
             edge_propagation: Duration::from_millis(500),
             flapping: false,
             edge_timeout: Duration::from_secs(3),
-            cold_start: Duration::from_millis(500),
+            cold_start: Duration::from_millis(200),
             uptime_period: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             admin_listen: None,

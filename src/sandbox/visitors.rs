@@ -84,6 +84,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// How many visits that began between two moments (since the sandbox's start) were lost.
+    pub fn lost_between(&self, from: Duration, until: Duration) -> u64 {
+        let within = |span: &&Span| span.service == Service::Lost && (from..until).contains(&span.from);
+        self.spans.iter().filter(within).map(|span| span.visits).sum()
+    }
+
     /// How long visitors got no good page: the spans of lost visits, each until the next good visit began.
     pub fn outage(&self) -> Duration {
         let next = self.spans.iter().skip(1).map(|span| span.from);

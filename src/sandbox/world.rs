@@ -231,7 +231,8 @@ impl World {
         std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    /// Time since the sandbox's start: what the journal, visits and notices are dated by.
+    pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pilotlight::core::{
     Duration, Eye, Faculties, Failing, FailureKind, Now, Outcome, Part, Reflection, Sighting, View, Wall, Why,
 };
-use pilotlight::metrics::{CallResult, Metrics, Operation};
+use pilotlight::metrics::{Metrics, Operation};
 use pilotlight::notify::{Dropped, Happening, Tally, TellFailure};
 use pilotlight::probe::{Report, Timings};
 
@@ -118,7 +118,7 @@ fn nothing_that_happens_makes_a_new_series() {
         metrics.probed(site, &report(Outcome::Ok));
         metrics.save_failed(site);
         metrics.note(site, Happening::Sent(Wall(0)));
-        metrics.called(site, CallResult::Ok);
+        metrics.called(site, [1, 0, 0]);
     }
     let after: Vec<_> = samples(&metrics).into_keys().collect();
     assert_eq!(before, after);
@@ -191,7 +191,7 @@ fn what_is_counted_is_counted_once() {
         },
     );
     metrics.save_failed("home");
-    metrics.called("google.main", CallResult::of_status(403));
+    metrics.called("google.main", [3, 1, 0]);
     metrics.note("ops", Happening::Sent(Wall(5_000)));
     metrics.note("ops", Happening::Failed(TellFailure::Unavailable));
     metrics.note("ops", Happening::Dropped(Dropped::Full));

@@ -1,3 +1,5 @@
 //! Helpers that several test modules share.
 
+#[cfg(feature = "sandbox")]
+pub mod daemon;
 pub mod model;

@@ -1,0 +1,134 @@
+//! The toggles of a site, from its settings.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::config::{Gate, Redirect, Silence, Site};
+use crate::core::{Role, ToggleKey};
+use crate::probe::Look;
+use crate::toggle::cloud_run::{CloudRunGate, CloudRunSettings};
+use crate::toggle::monitoring::{Snooze, SnoozeSettings};
+use crate::toggle::page_rule::{PageRule, PageRuleSettings};
+use crate::toggle::single_redirect::{SingleRedirect, SingleRedirectSettings};
+use crate::toggle::uptime_check::{UptimeCheck, UptimeCheckSettings};
+use crate::toggle::{AskStandby, Toggle};
+
+use super::Shared;
+use super::credentials::{cloudflare_label, google_label, wall};
+
+pub(super) type Toggles = Vec<(ToggleKey, Arc<dyn Toggle>)>;
+
+pub(super) fn build_toggles(site: &Site, shared: &Shared, standby: Arc<dyn Look>) -> anyhow::Result<Toggles> {
+    let mut toggles: Toggles = Vec::new();
+    let mut add = |role, index, toggle: Arc<dyn Toggle>| {
+        let handle = shared.resources.handle(&site.name, toggle, site.toggle_timeout);
+        toggles.push((ToggleKey { role, index }, handle));
+    };
+    if let Some(gate) = &site.gate {
+        add(Role::Gate, 0, build_gate(gate, shared, standby)?);
+    }
+    if let Some(redirect) = &site.redirect {
+        add(Role::Redirect, 0, build_redirect(redirect, shared)?);
+    }
+    for (index, silence) in (0_u8..).zip(&site.silences) {
+        add(Role::Silence, index, build_silence(silence, site, shared)?);
+    }
+    Ok(toggles)
+}
+
+pub(super) fn build_gate(gate: &Gate, shared: &Shared, standby: Arc<dyn Look>) -> anyhow::Result<Arc<dyn Toggle>> {
+    let Gate::CloudRun {
+        google,
+        project,
+        region,
+        service,
+    } = gate;
+    let (client, credential) = shared.google.get(google).context("google credential")?;
+    let settings = CloudRunSettings {
+        base_url: credential.run_url.to_string(),
+        project: project.clone(),
+        region: region.clone(),
+        service: service.clone(),
+    };
+    let ask: AskStandby = Arc::new(move || {
+        let standby = Arc::clone(&standby);
+        Box::pin(async move { standby.look().await })
+    });
+    Ok(Arc::new(CloudRunGate::new(
+        &settings,
+        client.clone(),
+        ask,
+        shared.resources.meter(&google_label(google)),
+    )))
+}
+
+pub(super) fn build_redirect(redirect: &Redirect, shared: &Shared) -> anyhow::Result<Arc<dyn Toggle>> {
+    let name = redirect.cloudflare();
+    let client = shared.cloudflare.get(name).context("cloudflare credential")?.clone();
+    let meter = shared.resources.meter(&cloudflare_label(name));
+    Ok(match redirect {
+        Redirect::SingleRedirect {
+            zone_id,
+            rule_ref,
+            status_code,
+            coverage,
+            ..
+        } => Arc::new(SingleRedirect::new(
+            SingleRedirectSettings {
+                zone_id: zone_id.clone(),
+                rule_ref: rule_ref.clone(),
+                status_code: Some(*status_code),
+                hosts: coverage.hosts.clone(),
+                excluded_paths: coverage.excluded_paths.clone(),
+            },
+            client,
+            meter,
+        )),
+        Redirect::PageRule {
+            zone_id,
+            rule_id,
+            coverage,
+            ..
+        } => Arc::new(PageRule::new(
+            PageRuleSettings {
+                zone_id: zone_id.clone(),
+                rule_id: rule_id.clone(),
+                hosts: coverage.hosts.clone(),
+            },
+            client,
+            meter,
+        )),
+    })
+}
+
+pub(super) fn build_silence(silence: &Silence, site: &Site, shared: &Shared) -> anyhow::Result<Arc<dyn Toggle>> {
+    let name = silence.google();
+    let (client, credential) = shared.google.get(name).context("google credential")?;
+    let base_url = credential.monitoring_url.to_string();
+    let meter = shared.resources.meter(&google_label(name));
+    Ok(match silence {
+        Silence::Snooze {
+            project, alert_policy, ..
+        } => Arc::new(Snooze::new(
+            SnoozeSettings {
+                base_url,
+                project: project.clone(),
+                alert_policy: alert_policy.clone(),
+                instance: site.name.clone(),
+                length: SnoozeSettings::LENGTH,
+            },
+            client.clone(),
+            meter,
+            wall(&shared.clock),
+        )),
+        Silence::UptimeCheck { project, check_id, .. } => {
+            let settings = UptimeCheckSettings {
+                base_url,
+                project: project.clone(),
+                check_id: check_id.clone(),
+            };
+            Arc::new(UptimeCheck::new(&settings, client.clone(), meter))
+        }
+    })
+}

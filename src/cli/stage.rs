@@ -1,0 +1,248 @@
+//! The demo's stage: the real daemon before the sandbox, watched from a seat that sees both.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::clock::{self, Clock};
+use crate::core::{Position, Role, Status};
+use crate::sandbox::World;
+
+/// How often the stage is looked at; the timeline is this exact.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// Something that happened on stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// The first full window of observation is over.
+    Ready,
+    /// Home was made to fail.
+    Fault,
+    /// The first bad probe was counted.
+    Suspect,
+    /// The gate's record says open.
+    GateOn,
+    /// The standby's front ends let everyone in.
+    GateEffective,
+    /// Pilotlight saw the standby twice in a row.
+    GateProven,
+    /// The failover was decided.
+    FailedOver,
+    /// The redirect's record says on.
+    RedirectOn,
+    /// Visitors were seen at the standby through the redirect.
+    StandbyVerified,
+    /// The suspicion passed without a failover.
+    Cleared,
+    /// Home was revived.
+    Revived,
+    /// Home answers again.
+    Recovering,
+    /// Home went dark again before the countdown ended.
+    Relapsed,
+    /// Going home was decided.
+    Home,
+    /// The redirect's record says off.
+    RedirectOff,
+    /// Visitors were seen at home.
+    HomeVerified,
+    /// The gate's record says shut.
+    GateOff,
+    /// The episode is over.
+    Over,
+}
+
+impl Mark {
+    /// The line of the timeline.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Ready => "watched for a full window; ready to decide",
+            Self::Fault | Self::Revived => "",
+            Self::Suspect => "suspect: the gate is being opened, just in case",
+            Self::Cleared => "suspicion cleared: no failover",
+            Self::GateOn => "gate: the record says open (now it has to spread)",
+            Self::GateEffective => "gate: the standby lets visitors in",
+            Self::GateProven => "gate: proven, seen twice in a row as a visitor",
+            Self::FailedOver => "FAILED OVER: decided",
+            Self::RedirectOn => "redirect on",
+            Self::StandbyVerified => "verified: visitors reach the standby",
+            Self::Recovering => "recovering: home answers again, the countdown runs",
+            Self::Relapsed => "dark again: the countdown is off, visitors stay at the standby",
+            Self::Home => "HEALTHY: decided to go home",
+            Self::RedirectOff => "redirect off",
+            Self::HomeVerified => "verified: visitors are at home; the drain begins",
+            Self::GateOff => "gate shut after the drain",
+            Self::Over => "the episode is over: nothing left to do",
+        }
+    }
+}
+
+/// The watched stage.
+#[derive(Debug)]
+pub struct Stage {
+    /// The sandbox's world.
+    pub world: Arc<World>,
+    status: watch::Receiver<Arc<Status>>,
+    clock: Clock,
+    began: Instant,
+    /// What was true at the last glance.
+    seen: BTreeMap<Mark, bool>,
+    /// When each mark last became true.
+    marks: BTreeMap<Mark, Instant>,
+    terminal: bool,
+}
+
+impl Stage {
+    /// A stage on which nothing has happened.
+    pub fn new(world: Arc<World>, status: watch::Receiver<Arc<Status>>) -> Self {
+        Self {
+            world,
+            status,
+            clock: Clock::system(),
+            began: Instant::now(),
+            seen: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            terminal: std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// When a mark last became true.
+    pub fn at(&self, mark: Mark) -> Option<Instant> {
+        self.marks.get(&mark).copied()
+    }
+
+    /// Time from one mark to a later one.
+    pub fn between(&self, from: Mark, to: Mark) -> Option<Duration> {
+        self.at(to)?.checked_duration_since(self.at(from)?)
+    }
+
+    /// The newest picture.
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Says what is done to home, and notes when.
+    pub fn act(&mut self, mark: Mark, words: &str) {
+        self.marks.insert(mark, Instant::now());
+        self.line(words);
+    }
+
+    /// Watches until `mark` becomes true (anew, if it was before); false when it does not within `limit`.
+    pub async fn until(&mut self, mark: Mark, limit: Duration) -> bool {
+        let from = Instant::now();
+        while from.elapsed() < limit {
+            self.glance();
+            if self.seen.get(&mark) == Some(&true) && self.at(mark).is_some() {
+                return true;
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        self.line(&format!("NOT SEEN within {} s: {}", limit.as_secs(), mark.words()));
+        false
+    }
+
+    /// Watches for a while.
+    pub async fn linger(&mut self, span: Duration) {
+        let end = Instant::now() + span;
+        while Instant::now() < end {
+            self.glance();
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    fn glance(&mut self) {
+        let status = self.status();
+        for (mark, holds) in self.facts(&status) {
+            let before = self.seen.insert(mark, holds).unwrap_or(false);
+            if holds && !before {
+                self.marks.insert(mark, Instant::now());
+                self.line(mark.words());
+            }
+        }
+        self.progress(&status);
+    }
+
+    /// What is true now: the daemon's picture and the world's own truth.
+    fn facts(&self, status: &Status) -> [(Mark, bool); 16] {
+        let (gate, redirect) = (self.world.gate(), self.world.redirect());
+        let verified = |role, position| {
+            status
+                .toggles
+                .iter()
+                .any(|toggle| toggle.role() == role && toggle.verified == Some(position))
+        };
+        let phase = status.phase.label();
+        let had = |mark| self.marks.contains_key(&mark);
+        let at_home = had(Mark::RedirectOn) && !redirect.configured;
+        [
+            (Mark::Ready, status.observed_enough),
+            (Mark::Suspect, phase == "suspect"),
+            (
+                Mark::Cleared,
+                had(Mark::Home) && had(Mark::Suspect) && self.is_after(Mark::Suspect, Mark::Home) && phase == "healthy",
+            ),
+            (Mark::GateOn, gate.configured),
+            (Mark::GateEffective, gate.effective),
+            (Mark::GateProven, verified(Role::Gate, Position::On)),
+            (Mark::FailedOver, status.totals.failovers > 0),
+            (Mark::RedirectOn, redirect.configured),
+            (
+                Mark::StandbyVerified,
+                verified(Role::Redirect, Position::On) && redirect.effective,
+            ),
+            (Mark::Recovering, phase == "recovering"),
+            (Mark::Relapsed, had(Mark::Recovering) && phase == "failed_over"),
+            (Mark::Home, status.totals.failbacks > 0),
+            (Mark::RedirectOff, at_home),
+            (Mark::HomeVerified, at_home && verified(Role::Redirect, Position::Off)),
+            (Mark::GateOff, had(Mark::GateOn) && !gate.configured),
+            (Mark::Over, had(Mark::RedirectOn) && status.episode.is_none()),
+        ]
+    }
+
+    fn is_after(&self, later: Mark, earlier: Mark) -> bool {
+        self.at(later) > self.at(earlier)
+    }
+
+    /// One line of the timeline.
+    pub fn line(&self, words: &str) {
+        let wall = clock::rfc3339(self.clock.wall());
+        let time = wall.get(11..19).unwrap_or_default();
+        let since = self.began.elapsed().as_secs_f32();
+        self.print(&format!("{time}  {since:6.1} s  {words}\n"));
+    }
+
+    /// Plain text, after wiping the progress line.
+    pub fn print(&self, text: &str) {
+        let wipe = if self.terminal { "\r\x1b[2K" } else { "" };
+        let mut out = std::io::stdout().lock();
+        // A demo whose reader went away goes on to its exit status.
+        let _ = write!(out, "{wipe}{text}").and_then(|()| out.flush());
+    }
+
+    fn progress(&self, status: &Status) {
+        if !self.terminal {
+            return;
+        }
+        let tally = self.world.visitors().unwrap_or_default();
+        let countdown = match (status.failover_in, status.home_in) {
+            (Some(left), _) => format!(", fails over in {:.0} s if it stays dark", left.as_secs_f32()),
+            (None, Some(left)) => format!(", home in {:.0} s if quiet", left.as_secs_f32()),
+            (None, None) => String::new(),
+        };
+        let mut out = std::io::stdout().lock();
+        let _ = write!(
+            out,
+            "\r\x1b[2K          {}{countdown} | visitors: home {}, standby {}, lost {}",
+            status.phase.label(),
+            tally.home,
+            tally.standby,
+            tally.lost
+        )
+        .and_then(|()| out.flush());
+    }
+}

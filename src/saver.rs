@@ -1,0 +1,113 @@
+//! Saves a site's intent off the event loop: one write at a time, the newest snapshot last, and nobody waits longer than a second.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, timeout};
+
+use crate::core::Snapshot;
+use crate::store::{SiteStore, StoreError};
+
+/// A save that takes longer is given up on: the switch goes on from memory.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where snapshots go. Behind a trait so that the driver's tests can use a slow or broken disk.
+pub trait Disk: Send + Sync + 'static {
+    /// Writes and syncs; blocking.
+    fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError>;
+}
+
+impl Disk for SiteStore {
+    fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        Self::save(self, snapshot)
+    }
+}
+
+/// Hands snapshots to a blocking thread and tells how far the disk is.
+#[derive(Debug)]
+pub struct Saver {
+    newest: watch::Sender<(u64, Option<Arc<Snapshot>>)>,
+    written: watch::Receiver<Written>,
+    number: u64,
+    task: JoinHandle<()>,
+}
+
+/// How far the disk is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The number of the newest snapshot whose write ended.
+    pub number: u64,
+    /// Whether it succeeded.
+    pub ok: bool,
+}
+
+/// Waits for one snapshot to be on disk.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    number: u64,
+    written: watch::Receiver<Written>,
+}
+
+impl Saver {
+    /// Starts the task that writes.
+    pub fn start(disk: Arc<dyn Disk>) -> Self {
+        let (newest, mut to_write) = watch::channel((0_u64, None::<Arc<Snapshot>>));
+        let (done, written) = watch::channel(Written::default());
+        let task = tokio::spawn(async move {
+            while to_write.changed().await.is_ok() {
+                let (number, snapshot) = to_write.borrow_and_update().clone();
+                let Some(snapshot) = snapshot else { continue };
+                let disk = Arc::clone(&disk);
+                let ok = match tokio::task::spawn_blocking(move || disk.save(&snapshot)).await {
+                    Ok(Ok(())) => true,
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "state not saved; going on from memory");
+                        false
+                    }
+                    Err(_) => false,
+                };
+                done.send_replace(Written { number, ok });
+            }
+        });
+        Self {
+            newest,
+            written,
+            number: 0,
+            task,
+        }
+    }
+
+    /// Hands over a snapshot. One that waits for the disk is replaced: the newest intent is what counts.
+    pub fn save(&mut self, snapshot: Snapshot) -> Ticket {
+        self.number += 1;
+        self.newest.send_replace((self.number, Some(Arc::new(snapshot))));
+        self.ticket()
+    }
+
+    /// A ticket for the newest snapshot handed over.
+    pub fn ticket(&self) -> Ticket {
+        Ticket {
+            number: self.number,
+            written: self.written.clone(),
+        }
+    }
+
+    /// Stops taking snapshots and waits until the last one is written.
+    pub async fn finish(self) {
+        let Self { newest, task, .. } = self;
+        drop(newest);
+        task.await.unwrap_or_default();
+    }
+}
+
+impl Ticket {
+    /// Whether the snapshot (or a newer one) reached the disk within [`PATIENCE`].
+    pub async fn on_disk(mut self) -> bool {
+        let number = self.number;
+        match timeout(PATIENCE, self.written.wait_for(|written| written.number >= number)).await {
+            Ok(Ok(written)) => written.ok,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `kill -9` before and after each step of the switch, both ways: a restart leads to the same end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pilotlight::sandbox::{Api, Home, World};
+
+use crate::support::daemon::{Lab, eventually, text};
+
+/// Where the daemon dies.
+#[derive(Clone, Copy, Debug)]
+enum Point {
+    /// The intent is on disk: this text stands in the state file.
+    Saved(&'static str),
+    /// A write has reached the provider and is not yet applied.
+    Sent(Api),
+    /// The world has changed.
+    Changed(Change),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Gate(bool),
+    Redirect(bool),
+    Snooze(bool),
+}
+
+fn holds(world: &World, change: Change) -> bool {
+    match change {
+        Change::Gate(open) => world.gate().configured == open,
+        Change::Redirect(on) => world.redirect().configured == on,
+        Change::Snooze(on) => world.silence().snoozed_for.is_some() == on,
+    }
+}
+
+/// Waits for the point and kills the daemon there.
+async fn die_at(lab: &Lab, daemon: &mut crate::support::daemon::Daemon, point: Point) {
+    let world = lab.world();
+    match point {
+        Point::Saved(intent) => {
+            let file = lab.state_file();
+            eventually("the intent", || text(&file).contains(intent)).await;
+        }
+        Point::Sent(api) => {
+            let arrived = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&arrived);
+            world.before_next_write(api, move |_| flag.store(true, Ordering::Relaxed));
+            eventually("the write", || arrived.load(Ordering::Relaxed)).await;
+        }
+        Point::Changed(change) => eventually("the change", || holds(&world, change)).await,
+    }
+    daemon.kill();
+}
+
+async fn reaches_the_standby(lab: &Lab) {
+    let world = lab.world();
+    eventually("gate, redirect and silence", || {
+        world.gate().effective && world.redirect().effective && world.silence().snoozed_for.is_some()
+    })
+    .await;
+    let file = lab.state_file();
+    eventually("the proof", || text(&file).contains("\"failed_over\":true")).await;
+}
+
+async fn is_home(lab: &Lab) {
+    let world = lab.world();
+    eventually("all toggles off", || {
+        !world.gate().configured && !world.redirect().configured && world.silence().snoozed_for.is_none()
+    })
+    .await;
+    let file = lab.state_file();
+    eventually("the episode's end", || text(&file).contains("\"episode\":null")).await;
+}
+
+async fn dies_on_the_way_out(name: &str, point: Point) {
+    let mut lab = Lab::new(name).await;
+    let others = untouched(&lab.world());
+    let mut daemon = lab.start();
+    watch_a_while(&lab).await;
+    lab.world().set_home(Home::Refusing);
+    die_at(&lab, &mut daemon, point).await;
+    let daemon = lab.start();
+    reaches_the_standby(&lab).await;
+    lab.world().set_home(Home::Serving);
+    is_home(&lab).await;
+    assert_eq!(untouched(&lab.world()), others, "nothing else has changed");
+    assert!(daemon.terminate().await.success());
+    lab.finish().await;
+}
+
+async fn dies_on_the_way_home(name: &str, point: Point) {
+    let mut lab = Lab::new(name).await;
+    let mut daemon = lab.start();
+    watch_a_while(&lab).await;
+    lab.world().set_home(Home::Silent);
+    reaches_the_standby(&lab).await;
+    lab.world().set_home(Home::Serving);
+    die_at(&lab, &mut daemon, point).await;
+    let daemon = lab.start();
+    is_home(&lab).await;
+    assert!(daemon.terminate().await.success());
+    lab.finish().await;
+}
+
+/// The daemon has looked at everything and home is well.
+async fn watch_a_while(lab: &Lab) {
+    let world = lab.world();
+    let file = lab.state_file();
+    eventually("the first reads", || {
+        let reads = world.journal().len();
+        reads >= 6 && file.exists()
+    })
+    .await;
+}
+
+/// Everything at the providers that is not ours: the policy without our member, the rules without our flag.
+fn untouched(world: &World) -> (serde_json::Value, serde_json::Value) {
+    let mut policy = world.policy_json("site");
+    policy.as_object_mut().unwrap().remove("etag");
+    let mut ruleset = world.ruleset_json();
+    for key in ["version", "last_updated"] {
+        ruleset.as_object_mut().unwrap().remove(key);
+    }
+    for rule in ruleset["rules"].as_array_mut().unwrap() {
+        for key in ["version", "last_updated"] {
+            rule.as_object_mut().unwrap().remove(key);
+        }
+    }
+    (policy, ruleset)
+}
+
+macro_rules! crash_points {
+    ($($name:ident: $way:ident, $point:expr;)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            $way(stringify!($name), $point).await;
+        })*
+    };
+}
+
+crash_points! {
+    r10_out_suspicion_saved: dies_on_the_way_out, Point::Saved("\"suspect\"");
+    r10_out_gate_write_sent: dies_on_the_way_out, Point::Sent(Api::Run);
+    r10_out_gate_open: dies_on_the_way_out, Point::Changed(Change::Gate(true));
+    r10_out_decision_saved: dies_on_the_way_out, Point::Saved("\"failed_over\"");
+    r10_out_redirect_write_sent: dies_on_the_way_out, Point::Sent(Api::Cloudflare);
+    r10_out_redirect_on: dies_on_the_way_out, Point::Changed(Change::Redirect(true));
+    r10_out_silence_write_sent: dies_on_the_way_out, Point::Sent(Api::Monitoring);
+    r10_out_silence_on: dies_on_the_way_out, Point::Changed(Change::Snooze(true));
+    r10_out_proof_saved: dies_on_the_way_out, Point::Saved("\"failed_over\":true");
+    r10_home_recovery_saved: dies_on_the_way_home, Point::Saved("\"recovering\"");
+    r10_home_decision_saved: dies_on_the_way_home, Point::Saved("\"healthy\"");
+    r10_home_redirect_write_sent: dies_on_the_way_home, Point::Sent(Api::Cloudflare);
+    r10_home_redirect_off: dies_on_the_way_home, Point::Changed(Change::Redirect(false));
+    r10_home_proof_saved: dies_on_the_way_home, Point::Saved("\"home_proven\":true");
+    r10_home_silence_off: dies_on_the_way_home, Point::Changed(Change::Snooze(false));
+    r10_home_gate_write_sent: dies_on_the_way_home, Point::Sent(Api::Run);
+    r10_home_gate_shut: dies_on_the_way_home, Point::Changed(Change::Gate(false));
+}

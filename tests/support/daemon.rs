@@ -1,0 +1,193 @@
+//! The real binary before the sandbox: started, killed, started again.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pilotlight::sandbox::{Kinds, Options, Profile, Sandbox, World};
+use tokio::time::Instant;
+
+/// Nothing here is timed; a condition that does not come true for this long never will.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// Durations short enough for a test, in the proportions of the defaults.
+const QUICK: &str = r#"
+[daemon]
+log = "trace"
+log_format = "json"
+[probe]
+interval = "250ms"
+timeout = "200ms"
+confirm_interval = "50ms"
+hedge_after = "100ms"
+[visitor]
+interval = "500ms"
+timeout = "2s"
+[references]
+again = "500ms"
+[policy]
+unhealthy_threshold = 2
+down_for = "1s"
+clear_for = "500ms"
+healthy_threshold = 2
+up_for = "1s"
+up_for_max = "4s"
+relapse_window = "3s"
+[timing]
+gate_patience = "20s"
+drain = "1s"
+verify_every = "2s"
+toggle_timeout = "900ms"
+home_proof = "5s"
+"#;
+
+/// A sandbox with its own directory, and the config of a daemon before it.
+#[derive(Debug)]
+pub struct Lab {
+    pub sandbox: Sandbox,
+    pub dir: PathBuf,
+    config: PathBuf,
+    quick: PathBuf,
+    runs: u32,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+}
+
+impl Lab {
+    /// A fresh world for the test of this name.
+    pub async fn new(name: &str) -> Self {
+        Self::with(name, Kinds::default()).await
+    }
+
+    /// The same with other kinds of toggles or credentials.
+    pub async fn with(name: &str, kinds: Kinds) -> Self {
+        let dir = std::env::temp_dir().join(format!("pl-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let options = Options {
+            api_delay: Duration::from_millis(20),
+            iam_propagation: Duration::from_millis(400),
+            edge_propagation: Duration::from_millis(100),
+            edge_timeout: Duration::from_millis(800),
+            cold_start: Duration::from_millis(50),
+            ..Options::new(&dir)
+        };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let config = sandbox.write_config(Profile::Demo, kinds).unwrap();
+        let quick = dir.join("quick.toml");
+        std::fs::write(&quick, QUICK).unwrap();
+        Self {
+            sandbox,
+            dir,
+            config,
+            quick,
+            runs: 0,
+        }
+    }
+
+    pub fn world(&self) -> Arc<World> {
+        self.sandbox.world()
+    }
+
+    /// The daemon's log of run `number`, from 1.
+    pub fn log(&self, number: u32) -> PathBuf {
+        self.dir.join(format!("run-{number}.log"))
+    }
+
+    /// All that the daemon ever printed.
+    pub fn printed(&self) -> String {
+        (1..=self.runs)
+            .map(|number| std::fs::read_to_string(self.log(number)).unwrap_or_default())
+            .collect()
+    }
+
+    /// The command line for `pilotlight` with this world's config.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pilotlight"));
+        command
+            .args(words)
+            .arg("--config")
+            .arg(&self.config)
+            .arg("--config")
+            .arg(&self.quick);
+        command
+    }
+
+    /// Starts the daemon.
+    pub fn start(&mut self) -> Daemon {
+        self.runs += 1;
+        let log = File::create(self.log(self.runs)).unwrap();
+        let child = self
+            .command(&["run"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Daemon { child }
+    }
+
+    /// The file in which the site's intent is kept.
+    pub fn state_file(&self) -> PathBuf {
+        self.dir.join("state").join("site.json")
+    }
+
+    /// Ends the world and removes what it wrote.
+    pub async fn finish(self) {
+        self.sandbox.stop().await;
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+impl Daemon {
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit status.
+    pub async fn terminate(mut self) -> std::process::ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        eventually("the daemon to stop", || self.child.try_wait().unwrap().is_some()).await;
+        self.child.wait().unwrap()
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // A test that failed half-way leaves no daemon behind.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Waits until something is true; the daemon's world runs on this thread meanwhile.
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let from = Instant::now();
+    while !condition() {
+        assert!(from.elapsed() < LIMIT, "never came: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Reads a small file; empty when it is not there.
+pub fn text(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_default()
+}
