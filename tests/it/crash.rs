@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pilotlight::sandbox::{Api, Home, World};
 
-use crate::support::daemon::{Lab, eventually, text};
+use crate::support::daemon::{Lab, eventually};
 
 /// Where the daemon dies.
 #[derive(Clone, Copy, Debug)]
 enum Point {
-    /// The intent is on disk: this text stands in the state file.
-    Saved(&'static str),
+    /// The intent is on disk: this stands in the state file, at this JSON pointer.
+    Saved(&'static str, &'static str),
     /// A write has reached the provider and is not yet applied.
     Sent(Api),
     /// The world has changed.
@@ -37,10 +37,7 @@ fn holds(world: &World, change: Change) -> bool {
 async fn die_at(lab: &Lab, daemon: &mut crate::support::daemon::Daemon, point: Point) {
     let world = lab.world();
     match point {
-        Point::Saved(intent) => {
-            let file = lab.state_file();
-            eventually("the intent", || text(&file).contains(intent)).await;
-        }
+        Point::Saved(place, value) => eventually("the intent", || lab.saved(place, value)).await,
         Point::Sent(api) => {
             let arrived = Arc::new(AtomicBool::new(false));
             let flag = Arc::clone(&arrived);
@@ -58,8 +55,7 @@ async fn reaches_the_standby(lab: &Lab) {
         world.gate().effective && world.redirect().effective && world.silence().snoozed_for.is_some()
     })
     .await;
-    let file = lab.state_file();
-    eventually("the proof", || text(&file).contains("\"failed_over\":true")).await;
+    eventually("the proof", || lab.saved("/episode/failed_over", "true")).await;
 }
 
 async fn is_home(lab: &Lab) {
@@ -68,8 +64,7 @@ async fn is_home(lab: &Lab) {
         !world.gate().configured && !world.redirect().configured && world.silence().snoozed_for.is_none()
     })
     .await;
-    let file = lab.state_file();
-    eventually("the episode's end", || text(&file).contains("\"episode\":null")).await;
+    eventually("the episode's end", || lab.saved("/episode", "null")).await;
 }
 
 async fn dies_on_the_way_out(name: &str, point: Point) {
@@ -139,20 +134,20 @@ macro_rules! crash_points {
 }
 
 crash_points! {
-    r10_out_suspicion_saved: dies_on_the_way_out, Point::Saved("\"suspect\"");
+    r10_out_suspicion_saved: dies_on_the_way_out, Point::Saved("/phase/name", "suspect");
     r10_out_gate_write_sent: dies_on_the_way_out, Point::Sent(Api::Run);
     r10_out_gate_open: dies_on_the_way_out, Point::Changed(Change::Gate(true));
-    r10_out_decision_saved: dies_on_the_way_out, Point::Saved("\"failed_over\"");
+    r10_out_decision_saved: dies_on_the_way_out, Point::Saved("/phase/name", "failed_over");
     r10_out_redirect_write_sent: dies_on_the_way_out, Point::Sent(Api::Cloudflare);
     r10_out_redirect_on: dies_on_the_way_out, Point::Changed(Change::Redirect(true));
     r10_out_silence_write_sent: dies_on_the_way_out, Point::Sent(Api::Monitoring);
     r10_out_silence_on: dies_on_the_way_out, Point::Changed(Change::Snooze(true));
-    r10_out_proof_saved: dies_on_the_way_out, Point::Saved("\"failed_over\":true");
-    r10_home_recovery_saved: dies_on_the_way_home, Point::Saved("\"recovering\"");
-    r10_home_decision_saved: dies_on_the_way_home, Point::Saved("\"healthy\"");
+    r10_out_proof_saved: dies_on_the_way_out, Point::Saved("/episode/failed_over", "true");
+    r10_home_recovery_saved: dies_on_the_way_home, Point::Saved("/phase/name", "recovering");
+    r10_home_decision_saved: dies_on_the_way_home, Point::Saved("/route", "origin");
     r10_home_redirect_write_sent: dies_on_the_way_home, Point::Sent(Api::Cloudflare);
     r10_home_redirect_off: dies_on_the_way_home, Point::Changed(Change::Redirect(false));
-    r10_home_proof_saved: dies_on_the_way_home, Point::Saved("\"home_proven\":true");
+    r10_home_proof_saved: dies_on_the_way_home, Point::Saved("/episode/home_proven", "true");
     r10_home_silence_off: dies_on_the_way_home, Point::Changed(Change::Snooze(false));
     r10_home_gate_write_sent: dies_on_the_way_home, Point::Sent(Api::Run);
     r10_home_gate_shut: dies_on_the_way_home, Point::Changed(Change::Gate(false));

@@ -14,6 +14,7 @@ mod client;
 mod config;
 mod core_properties;
 mod crash;
+mod daemon;
 mod metrics;
 mod notify;
 mod probe;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight::sandbox::{Kinds, Options, Profile, Sandbox, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 /// Nothing here is timed; a condition that does not come true for this long never will.
@@ -57,6 +59,7 @@ pub struct Lab {
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    log: PathBuf,
 }
 
 impl Lab {
@@ -121,7 +124,8 @@ impl Lab {
     /// Starts the daemon.
     pub fn start(&mut self) -> Daemon {
         self.runs += 1;
-        let log = File::create(self.log(self.runs)).unwrap();
+        let path = self.log(self.runs);
+        let log = File::create(&path).unwrap();
         let child = self
             .command(&["run"])
             .stdin(Stdio::null())
@@ -129,12 +133,32 @@ impl Lab {
             .stderr(log)
             .spawn()
             .unwrap();
-        Daemon { child }
+        Daemon { child, log: path }
     }
 
     /// The file in which the site's intent is kept.
     pub fn state_file(&self) -> PathBuf {
         self.dir.join("state").join("site.json")
+    }
+
+    /// GETs a path of the daemon's admin server.
+    pub async fn get(&self, path: &str) -> String {
+        let mut stream = UnixStream::connect(self.dir.join("admin.sock")).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: pilotlight\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// Whether this value stands in the state file, at this JSON pointer.
+    pub fn saved(&self, place: &str, value: &str) -> bool {
+        let state: serde_json::Value = serde_json::from_str(&text(&self.state_file())).unwrap_or_default();
+        match state.pointer(place) {
+            Some(serde_json::Value::String(found)) => found == value,
+            Some(found) => found.to_string() == value,
+            None => false,
+        }
     }
 
     /// Ends the world and removes what it wrote.
@@ -156,8 +180,14 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and the exit status.
+    /// Waits until everything is started.
+    pub async fn watches(&self) {
+        eventually("the start", || text(&self.log).contains("\"watching\"")).await;
+    }
+
+    /// SIGTERM once it is up, and the exit status.
     pub async fn terminate(mut self) -> std::process::ExitStatus {
+        self.watches().await;
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         eventually("the daemon to stop", || self.child.try_wait().unwrap().is_some()).await;
