@@ -15,6 +15,7 @@ mod config;
 mod core_properties;
 mod crash;
 mod daemon;
+mod many_sites;
 mod metrics;
 mod notify;
 mod probe;

@@ -68,8 +68,17 @@ impl Lab {
         Self::with(name, Kinds::default()).await
     }
 
+    /// The same with these sites.
+    pub async fn of_sites(name: &str, sites: &[&str]) -> Self {
+        Self::build(name, Kinds::default(), sites).await
+    }
+
     /// The same with other kinds of toggles or credentials.
     pub async fn with(name: &str, kinds: Kinds) -> Self {
+        Self::build(name, kinds, &["site"]).await
+    }
+
+    async fn build(name: &str, kinds: Kinds, sites: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("pl-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let options = Options {
@@ -78,6 +87,7 @@ impl Lab {
             edge_propagation: Duration::from_millis(100),
             edge_timeout: Duration::from_millis(800),
             cold_start: Duration::from_millis(50),
+            sites: sites.iter().map(ToString::to_string).collect(),
             ..Options::new(&dir)
         };
         let sandbox = Sandbox::start(options).await.unwrap();
@@ -136,7 +146,7 @@ impl Lab {
         Daemon { child, log: path }
     }
 
-    /// The file in which the site's intent is kept.
+    /// The file in which the only site's intent is kept.
     pub fn state_file(&self) -> PathBuf {
         self.dir.join("state").join("site.json")
     }
@@ -151,9 +161,20 @@ impl Lab {
         answer
     }
 
+    /// Changes the config before the daemon is started.
+    pub fn rewrite_config(&self, rewrite: impl FnOnce(String) -> String) {
+        std::fs::write(&self.config, rewrite(text(&self.config))).unwrap();
+    }
+
     /// Whether this value stands in the state file, at this JSON pointer.
     pub fn saved(&self, place: &str, value: &str) -> bool {
-        let state: serde_json::Value = serde_json::from_str(&text(&self.state_file())).unwrap_or_default();
+        self.saved_of("site", place, value)
+    }
+
+    /// The same for a site of this name.
+    pub fn saved_of(&self, site: &str, place: &str, value: &str) -> bool {
+        let file = self.dir.join("state").join(format!("{site}.json"));
+        let state: serde_json::Value = serde_json::from_str(&text(&file)).unwrap_or_default();
         match state.pointer(place) {
             Some(serde_json::Value::String(found)) => found == value,
             Some(found) => found.to_string() == value,
