@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+#![cfg(test)] // tells clippy that helpers here may unwrap as tests may
 #![expect(
     unreachable_pub,
     reason = "the modules of a test binary share helpers; nothing is exported"
@@ -15,6 +16,8 @@ mod config;
 mod core_properties;
 mod crash;
 mod daemon;
+mod house;
+mod layering;
 mod many_sites;
 mod metrics;
 mod notify;
