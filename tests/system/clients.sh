@@ -14,4 +14,7 @@ fi
 
 scratch
 start_sandbox
+# google-auth looks for it when it is loaded.
+GCE_METADATA_HOST=$(sed -n 's|^metadata_url = "http://\(.*\)"$|\1|p' "$CONFIG")
+export GCE_METADATA_HOST
 "$venv/bin/python" "$HERE/clients.py"

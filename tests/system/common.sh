@@ -31,7 +31,8 @@ scratch() {
 clean_up() {
     local pid
     for pid in "${STARTED[@]}"; do
-        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
     done
     rm -rf "$SCRATCH"
 }
