@@ -16,6 +16,7 @@ mod config;
 mod core_properties;
 mod crash;
 mod daemon;
+mod documents;
 mod house;
 mod layering;
 mod many_sites;
