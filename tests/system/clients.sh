@@ -18,3 +18,7 @@ start_sandbox
 GCE_METADATA_HOST=$(sed -n 's|^metadata_url = "http://\(.*\)"$|\1|p' "$CONFIG")
 export GCE_METADATA_HOST
 "$venv/bin/python" "$HERE/clients.py"
+
+# What the sandbox stands in for beyond the daemon's calls, on a world in which nothing has happened yet.
+start_sandbox
+"$venv/bin/python" "$HERE/official_clients.py" "${CONTROL#http://}" "$SANDBOX_DIR"

@@ -48,13 +48,14 @@ wait_for() {
     done
 }
 
-# Starts the sandbox; CONFIG, CONTROL and SANDBOX_DIR tell where it is.
+# Starts a new sandbox; CONFIG, CONTROL and SANDBOX_DIR tell where it is.
 start_sandbox() {
-    SANDBOX_DIR=$SCRATCH/sandbox
-    "$PILOTLIGHT" sandbox --listen 127.0.0.1:0 --dir "$SANDBOX_DIR" >"$SCRATCH/sandbox.toml" 2>"$SCRATCH/sandbox.log" &
+    SANDBOX_DIR=$SCRATCH/sandbox-${#STARTED[@]}
+    local log=$SANDBOX_DIR.log
+    "$PILOTLIGHT" sandbox --listen 127.0.0.1:0 --dir "$SANDBOX_DIR" >/dev/null 2>"$log" &
     STARTED+=($!)
-    wait_for 10 "the sandbox does not start: $(cat "$SCRATCH/sandbox.log")" grep -q 'http://' "$SCRATCH/sandbox.log"
-    CONTROL=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$SCRATCH/sandbox.log" | head -n 1)
+    wait_for 10 "the sandbox does not start, see $log" grep -q 'http://' "$log"
+    CONTROL=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$log" | head -n 1)
     CONFIG=$SANDBOX_DIR/pilotlight.toml
     export CONFIG CONTROL SANDBOX_DIR
 }
