@@ -122,6 +122,33 @@ fn the_readme_lists_every_metric_and_no_other() {
 }
 
 #[test]
+fn the_readme_says_of_each_metric_what_the_program_says() {
+    let table = section(&read("README.md"), "### Metrics");
+    let text = crate::sample::metrics().encode().unwrap();
+    for line in text.lines() {
+        let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|told| told.split_once(' ')) else {
+            continue;
+        };
+        let row = table.lines().find(|row| row.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not listed"));
+        assert!(row.ends_with(&format!("| {help} |")), "{name}: {help}");
+        let listed: BTreeSet<_> = row.split(" | ").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        assert_eq!(listed, labels(&text, name), "{name}");
+    }
+}
+
+/// The labels of a metric's series, without a histogram's own.
+fn labels<'a>(text: &'a str, name: &str) -> BTreeSet<&'a str> {
+    let series = text.lines().filter(|line| line.starts_with(name));
+    let pairs = series.filter_map(|line| line.split_once('{')?.1.split_once('}').map(|(pairs, _)| pairs));
+    pairs
+        .flat_map(|pairs| pairs.split(','))
+        .filter_map(|pair| pair.split_once('=').map(|(label, _)| label))
+        .filter(|label| *label != "le")
+        .collect()
+}
+
+#[test]
 fn the_readme_lists_every_route_and_no_other() {
     let source = read("src/admin/routes.rs");
     let served: BTreeSet<_> = source
