@@ -139,8 +139,11 @@ fn the_readme_says_of_each_metric_what_the_program_says() {
 
 /// The labels of a metric's series, without a histogram's own.
 fn labels<'a>(text: &'a str, name: &str) -> BTreeSet<&'a str> {
-    let series = text.lines().filter(|line| line.starts_with(name));
-    let pairs = series.filter_map(|line| line.split_once('{')?.1.split_once('}').map(|(pairs, _)| pairs));
+    let series = [format!("{name}{{"), format!("{name}_bucket{{")];
+    let lines = text
+        .lines()
+        .filter(|line| series.iter().any(|series| line.starts_with(series)));
+    let pairs = lines.filter_map(|line| line.split_once('{')?.1.split_once('}').map(|(pairs, _)| pairs));
     pairs
         .flat_map(|pairs| pairs.split(','))
         .filter_map(|pair| pair.split_once('=').map(|(label, _)| label))
