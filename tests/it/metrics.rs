@@ -77,7 +77,7 @@ fn all_series_are_there_at_zero_from_the_start() {
         r#"pilotlight_state_save_failures_total{site="home"}"#,
         r#"pilotlight_notices_dropped_total{reason="expired",target="ops"}"#,
         r#"pilotlight_notices_waiting{target="ops"}"#,
-        r#"pilotlight_provider_calls_total{credential="google.main",result="no_answer"}"#,
+        r#"pilotlight_provider_calls_total{credential="google.main",kind="held_back"}"#,
     ];
     for series in zero {
         assert_eq!(samples.get(series), Some(&"0".to_owned()), "{series}");
@@ -214,7 +214,7 @@ fn what_is_counted_is_counted_once() {
         (r#"pilotlight_references_answering{site="home"}"#, "2"),
         (r#"pilotlight_state_save_failures_total{site="home"}"#, "1"),
         (
-            r#"pilotlight_provider_calls_total{credential="google.main",result="denied"}"#,
+            r#"pilotlight_provider_calls_total{credential="google.main",kind="write"}"#,
             "1",
         ),
         (r#"pilotlight_notices_sent_total{target="ops"}"#, "1"),
