@@ -1,5 +1,7 @@
 //! The decisions: pure, synchronous, infallible. Std only; no clock, no I/O, no log, no metric.
 
+mod cadence;
+mod commands;
 pub mod controller;
 pub mod episode;
 pub mod evidence;
@@ -8,6 +10,8 @@ pub mod judge;
 pub mod looks;
 pub mod machine;
 pub mod notice;
+mod order;
+mod phases;
 pub mod picture;
 pub mod reconciler;
 pub mod ring;
@@ -18,6 +22,7 @@ pub mod switch;
 pub mod telling;
 pub mod time;
 pub mod toggles;
+mod turns;
 
 pub use controller::{Controller, Layout};
 pub use evidence::{

@@ -2,7 +2,7 @@
 
 use super::evidence::{Sighting, View};
 use super::jitter::Jitter;
-use super::machine::{BrokenStandby, DriftPolicy, Policy};
+use super::machine::{DriftPolicy, Policy};
 use super::ring::{Action, OpId};
 use super::standby::StandbyWatch;
 use super::switch::{Ended, Switch};
@@ -71,17 +71,17 @@ pub enum Turn {
 /// All toggles of a site and what is known of the switch.
 #[derive(Clone, Debug)]
 pub struct Reconciler {
-    switches: Vec<Switch>,
-    standby: StandbyWatch,
-    proof: Proof,
+    pub(super) switches: Vec<Switch>,
+    pub(super) standby: StandbyWatch,
+    pub(super) proof: Proof,
     /// The visitor's sight of the redirect since it last moved, and when the look was sent.
-    sight: Option<(Instant, Position)>,
+    pub(super) sight: Option<(Instant, Position)>,
     /// Looks sent before this saw another world.
-    moved_at: Instant,
+    pub(super) moved_at: Instant,
     /// When the gate was last read open: the standby is asked anew at once.
-    opened_at: Instant,
+    pub(super) opened_at: Instant,
     /// A loop was seen: the redirect stays off until the next switch out.
-    looped: bool,
+    pub(super) looped: bool,
 }
 
 impl Reconciler {
@@ -149,7 +149,7 @@ impl Reconciler {
         };
     }
 
-    fn of(&self, role: Role) -> impl Iterator<Item = &Switch> {
+    pub(super) fn of(&self, role: Role) -> impl Iterator<Item = &Switch> {
         self.switches.iter().filter(move |switch| switch.key().role == role)
     }
 
@@ -185,113 +185,6 @@ impl Reconciler {
     /// Whether the standby is proven to serve visitors now.
     pub fn standby_serves(&self) -> bool {
         self.proof == Proof::OutProven && !self.standby.is_broken()
-    }
-
-    /// Computes where each toggle should be. Returns those that were found on and that nobody remembers: they are put off.
-    pub fn desire(&mut self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<ToggleKey> {
-        let mut unexplained = Vec::new();
-        let redirect = self.desired_redirect(wish, policy, alarms);
-        let gate = self.desired_gate(wish, policy, alarms);
-        let redirect_off = self.redirect_is_off();
-        for switch in &mut self.switches {
-            let position = match switch.key().role {
-                Role::Redirect => redirect,
-                Role::Gate => gate,
-                Role::Silence => match wish.route {
-                    Route::Standby => Some(Position::On),
-                    Route::Origin if !redirect_off => switch.desired(),
-                    Route::Origin => Self::off_if_explained(switch, wish),
-                },
-            };
-            if let Some(position) = position {
-                let found_on = switch.configured() == Some(Position::On);
-                if switch.desired().is_none() && position == Position::Off && found_on {
-                    unexplained.push(switch.key());
-                }
-                switch.want(position);
-            }
-        }
-        unexplained
-    }
-
-    /// A toggle found on that nobody remembers is put off only after a full window.
-    fn off_if_explained(switch: &Switch, wish: &Wish) -> Option<Position> {
-        let remembered = switch.desired().is_some() || switch.configured() == Some(Position::Off);
-        (remembered || wish.observed_enough).then_some(Position::Off)
-    }
-
-    fn redirect_is_off(&self) -> bool {
-        !self.has(Role::Redirect) || self.redirect() == Some(Position::Off)
-    }
-
-    /// Gate and proof first, then the redirect. Once on it stays on until the way home begins.
-    fn desired_redirect(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
-        let now = self.of(Role::Redirect).next()?.desired();
-        if wish.route == Route::Origin {
-            let known = self.of(Role::Redirect).any(|switch| switch.desired().is_some());
-            return (known || self.redirect().is_some()).then_some(Position::Off);
-        }
-        if self.looped {
-            return Some(Position::Off);
-        }
-        if now == Some(Position::On) {
-            return now;
-        }
-        let go = !wish.hold_redirect && self.may_redirect(policy, alarms);
-        Some(if go { Position::On } else { Position::Off })
-    }
-
-    /// Whether visitors may be sent to the standby: it is proven, or refusing it longer helps nobody.
-    fn may_redirect(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
-        if self.standby.is_proven(proof_fresh(policy), alarms.now()) {
-            return true;
-        }
-        if self.standby.is_broken() {
-            return policy.broken_standby == BrokenStandby::Switch;
-        }
-        self.patience_is_spent(policy, alarms) && !self.standby.is_suspect()
-    }
-
-    /// Whether the gate was told to open so long ago that a refusal holds nothing back any more.
-    pub fn patience_is_spent(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
-        self.of(Role::Gate).all(|gate| {
-            gate.on_for()
-                .is_some_and(|open| alarms.shows(&open, policy.gate_patience))
-        })
-    }
-
-    /// Open while the standby is or may soon be in use, and for a drain after that.
-    fn desired_gate(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
-        let gate = self.of(Role::Gate).next()?;
-        if wish.route == Route::Standby || wish.prewarm {
-            return Some(Position::On);
-        }
-        if !self.gate_may_shut(wish, policy, alarms) {
-            return gate.desired();
-        }
-        Self::off_if_explained(gate, wish)
-    }
-
-    /// The gate never shuts before the redirect was seen off, home was proven and the drain is over.
-    fn gate_may_shut(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> bool {
-        let proving = matches!(self.proof, Proof::Home { .. }) && wish.may_roll_back;
-        let seen_off = match self.proof {
-            Proof::Unneeded | Proof::HomeProven => true,
-            Proof::Out { .. } | Proof::OutProven => false,
-            Proof::Home { .. } => matches!(self.sight, Some((_, Position::Off))),
-        };
-        let off = self
-            .of(Role::Redirect)
-            .all(|redirect| !redirect.may_be_on() && !redirect.is_writing());
-        let drained = self.of(Role::Redirect).all(|redirect| {
-            redirect
-                .off_for()
-                .is_none_or(|off_for| alarms.shows(&off_for, policy.drain))
-        });
-        let aged = self
-            .of(Role::Gate)
-            .all(|gate| gate.on_for().is_none_or(|on_for| alarms.shows(&on_for, policy.drain)));
-        !proving && seen_off && off && self.redirect_is_off() && drained && aged
     }
 
     /// What to start at the toggles now.

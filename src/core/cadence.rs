@@ -1,0 +1,88 @@
+//! How often to look through which eye.
+
+use super::controller::Controller;
+use super::evidence::Eye;
+use super::looks::{Cadence, MOST_IN_FLIGHT};
+use super::machine::Phase;
+use super::reconciler::{Proof, proof_fresh};
+use super::time::{Alarms, Duration, Instant};
+use super::toggles::{Position, Role, Route};
+
+impl Controller {
+    /// How often to look through an eye now; `None`: not at all.
+    pub(super) fn cadence(&self, eye: Eye, alarms: &mut Alarms) -> Option<Cadence> {
+        let interval = self.policy.interval;
+        let steady = |every| Cadence {
+            every,
+            overlap: 1,
+            anew_since: Instant::ZERO,
+        };
+        match eye {
+            Eye::Mirror => {
+                let asked = self.judge.wants_mirror() || self.ask_mirror;
+                asked.then_some(steady(Duration::ZERO))
+            }
+            Eye::Visitor => Some(self.visitor_cadence(alarms)),
+            Eye::Standby => self.standby_cadence(alarms),
+            Eye::Edge => {
+                let useful = self.layout.edge_eye && !self.reconciler.visitor_judges_home();
+                useful.then_some(steady(interval))
+            }
+        }
+    }
+
+    pub(super) fn visitor_cadence(&self, alarms: &mut Alarms) -> Cadence {
+        let interval = self.policy.interval;
+        if let Proof::Out { waited } | Proof::Home { waited } = self.reconciler.proof() {
+            // A look that was sent before the edge followed may hang for many seconds: the next ones go out beside it, ever more slowly.
+            let every = (waited.read(alarms.now()) / 4)
+                .min(interval)
+                .max(self.policy.confirm_interval);
+            return Cadence {
+                every,
+                overlap: MOST_IN_FLIGHT,
+                anew_since: self.reconciler.moved_at(),
+            };
+        }
+        let failing = self.judge.last_outcome().is_some_and(|outcome| !outcome.is_ok());
+        let in_doubt = matches!(self.phase, Phase::Suspect { .. }) || (failing && self.route == Route::Origin);
+        let waiting = self.route == Route::Standby && self.reconciler.proof() != Proof::OutProven;
+        if in_doubt || waiting {
+            return Cadence {
+                every: interval,
+                overlap: 3,
+                anew_since: self.phase_since,
+            };
+        }
+        Cadence {
+            every: self.policy.visitor_interval,
+            overlap: 1,
+            anew_since: Instant::ZERO,
+        }
+    }
+
+    pub(super) fn standby_cadence(&self, alarms: &mut Alarms) -> Option<Cadence> {
+        let wanted = self.route == Route::Standby || self.wish().prewarm;
+        if !wanted || self.reconciler.proof() == Proof::OutProven {
+            return None;
+        }
+        let standby = self.reconciler.standby();
+        let opened = self.reconciler.configured(Role::Gate) == Some(Position::On) || !self.reconciler.has(Role::Gate);
+        let slow = !opened
+            || standby.is_suspect()
+            || standby.is_proven(proof_fresh(&self.policy), alarms.now())
+            || self.reconciler.patience_is_spent(&self.policy, alarms);
+        let every = if standby.is_half_seen() {
+            Duration::ZERO
+        } else if slow {
+            self.policy.interval
+        } else {
+            self.policy.confirm_interval
+        };
+        Some(Cadence {
+            every,
+            overlap: 1,
+            anew_since: self.reconciler.opened_at(),
+        })
+    }
+}

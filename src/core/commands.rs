@@ -1,0 +1,75 @@
+//! The operator, and the clocks that an override goes by.
+
+use super::controller::Controller;
+use super::evidence::{Cause, ClockCheck};
+use super::machine::{Mode, Pin};
+use super::notice::What;
+use super::ring::{Command, Order};
+use super::time::{Alarms, Duration, Now};
+use super::toggles::Route;
+
+impl Controller {
+    pub(super) fn command(&mut self, command: Command, now: Now) {
+        let Command { order, pin } = command;
+        let (route, mode) = match order {
+            Order::Force(route) => (
+                Some(route),
+                Mode::Pinned {
+                    route,
+                    pin: pin.clone(),
+                },
+            ),
+            Order::Pause => (None, Mode::Paused { pin: pin.clone() }),
+            Order::Resume => {
+                self.end_override(false, now);
+                return;
+            }
+        };
+        self.mode = mode;
+        self.may_write = true;
+        if route == Some(Route::Standby) {
+            self.begin_episode(Cause::Operator, now.at, now);
+        }
+        let Pin { until, author, reason } = pin;
+        self.tell(
+            What::Overridden {
+                route,
+                until,
+                author,
+                reason,
+            },
+            now,
+        );
+    }
+
+    pub(super) fn end_override(&mut self, expired: bool, now: Now) {
+        if self.mode != Mode::Auto {
+            self.mode = Mode::Auto;
+            self.tell(What::OverrideEnded { expired }, now);
+        }
+    }
+
+    pub(super) fn expire_pin(&mut self, alarms: &mut Alarms, now: Now) {
+        let Some(until) = self.mode.pin().map(|pin| pin.until) else {
+            return;
+        };
+        let left = Duration::from_millis(until.0.saturating_sub(now.wall.0));
+        if !self.clock_doubtful && alarms.passed(now.at + left) {
+            self.end_override(true, now);
+        }
+    }
+
+    /// Nothing that ran unseen counts, and the wall clock is doubtful until the references confirm it.
+    pub(super) fn gap(&mut self) {
+        self.phase = self.phase.freeze();
+        self.watching = self.watching.freeze();
+        self.reconciler.freeze_proof();
+        self.clock_doubtful = true;
+        self.ask_mirror = true;
+    }
+
+    pub(super) fn check_clock(&mut self, clock: ClockCheck) {
+        self.ask_mirror = false;
+        self.clock_doubtful = clock == ClockCheck::Contradicts;
+    }
+}

@@ -1,0 +1,168 @@
+//! What ended operations and looks mean.
+
+use super::controller::Controller;
+use super::evidence::{Cause, Eye, Sighting, Verdict, View};
+use super::machine::{Mode, Phase};
+use super::notice::What;
+use super::reconciler::{Proof, Turn};
+use super::ring::OpId;
+use super::status::Seen;
+use super::switch::{DriftReply, Ended};
+use super::time::{Instant, Now, Stopwatch};
+use super::toggles::{Position, Role, Route, ToggleKey};
+
+impl Controller {
+    pub(super) fn looked(&mut self, id: OpId, sighting: Sighting, now: Now) {
+        let Some((eye, sent_at)) = self.looks.end(id) else {
+            return;
+        };
+        match eye {
+            Eye::Visitor => self.saw_visitor(sighting, sent_at, now),
+            Eye::Standby => self.reconciler.saw_standby(sighting.view, sent_at, now.at),
+            Eye::Edge => self.judge.saw_edge(sent_at, sighting),
+            Eye::Mirror => {}
+        }
+    }
+
+    pub(super) fn saw_visitor(&mut self, sighting: Sighting, sent_at: Instant, now: Now) {
+        if self.visitor.is_none_or(|seen| seen.at <= sent_at) {
+            self.visitor = Some(Seen {
+                view: sighting.view,
+                at: sent_at,
+            });
+        }
+        let home_is_up = self.verdict.is_some_and(|judged| judged.verdict == Verdict::Up);
+        let before = self.reconciler.redirect();
+        if let Some(turn) = self.reconciler.saw_visitor(sighting, sent_at, home_is_up, now.at) {
+            self.take_turns(vec![turn], now);
+        }
+        if before != self.reconciler.redirect() {
+            self.redirect_moved(now);
+        }
+        if sighting.redirect == Some(Position::On) && sighting.view == View::Shut {
+            self.doubt(Role::Gate);
+        }
+        let configured = self.reconciler.configured(Role::Redirect);
+        if sighting.redirect.is_some() && configured.is_some() && sighting.redirect != configured {
+            self.doubt_redirect_later();
+        }
+        if self.reconciler.visitor_judges_home() && sighting.redirect != Some(Position::On) {
+            let limits = self.limits();
+            if let Some(ruling) = self.judge.saw_visitor(sent_at, sighting, limits, now.at) {
+                self.rule(ruling, now);
+            }
+        }
+    }
+
+    pub(super) fn doubt(&mut self, role: Role) {
+        for switch in self.reconciler.switches_mut() {
+            if switch.key().role == role {
+                switch.doubt();
+            }
+        }
+    }
+
+    /// The visitor's sight contradicts the record at rest: read the redirect anew, unless it is only settling.
+    pub(super) fn doubt_redirect_later(&mut self) {
+        if matches!(
+            self.reconciler.proof(),
+            Proof::Unneeded | Proof::OutProven | Proof::HomeProven
+        ) {
+            self.doubt(Role::Redirect);
+        }
+    }
+
+    pub(super) fn take_turns(&mut self, turns: Vec<Turn>, now: Now) {
+        for turn in turns {
+            match turn {
+                Turn::RedirectMoved => self.redirect_moved(now),
+                Turn::StandbyProven => self.standby_proven(now),
+                Turn::HomeProven => self.home_proven(now),
+                Turn::Loop => self.tell_leg("redirect_loop", What::RedirectLoop, now),
+                Turn::Drift(key, ended) => self.drifted(key, ended, now),
+                Turn::Edited(toggle) => self.tell(What::Edited { toggle }, now),
+                Turn::Unstuck(toggle) => self.tell(What::Unstuck { toggle }, now),
+            }
+        }
+    }
+
+    /// What the visitor eye saw before says nothing any more. Without any memory a redirect that is on is adopted.
+    pub(super) fn redirect_moved(&mut self, now: Now) {
+        self.judge.forget_visitor();
+        let Some(position) = self.reconciler.redirect() else {
+            return;
+        };
+        let first = std::mem::take(&mut self.redirect_unread);
+        let remembered = self
+            .reconciler
+            .switches()
+            .iter()
+            .any(|switch| switch.key().role == Role::Redirect && switch.desired().is_some());
+        if first && position == Position::On && !remembered && self.phase.route() == Route::Origin {
+            self.begin_episode(Cause::FoundSwitched, now.at, now);
+            self.phase = Phase::FailedOver {
+                out: Stopwatch::running(now.at),
+            };
+            self.phase_since = now.at;
+            self.route = Route::Standby;
+            self.tell_once("adopted", What::Adopted, now);
+        }
+    }
+
+    pub(super) fn standby_proven(&mut self, now: Now) {
+        let Some(episode) = &mut self.episode else {
+            return;
+        };
+        let after = episode.lasted(now.wall);
+        episode.failed_over = true;
+        episode.home_proven = false;
+        let leg = episode.leg;
+        if self.route == Route::Standby && episode.tell_once(&format!("{leg}:failed_over")) {
+            self.tell(What::FailedOver { after }, now);
+            self.phase = self.phase.recount();
+        }
+    }
+
+    pub(super) fn home_proven(&mut self, now: Now) {
+        let Some(episode) = &mut self.episode else {
+            return;
+        };
+        episode.home_proven = true;
+        let after = episode.lasted(now.wall);
+        if self.route == Route::Origin {
+            self.tell_leg("back_home", What::BackHome { after }, now);
+            self.since_home = Some(Stopwatch::running(now.at));
+        }
+    }
+
+    /// Somebody else moved a toggle. A redirect found off at start although it had been on is decided afresh.
+    pub(super) fn drifted(&mut self, toggle: ToggleKey, ended: Ended, now: Now) {
+        let Ended::Drifted { found, reply } = ended else {
+            return;
+        };
+        self.totals.drifts += 1;
+        let redirect = toggle.role == Role::Redirect;
+        if redirect && found == Position::Off && self.redirect_unread && matches!(self.mode, Mode::Auto) {
+            self.phase = Phase::Healthy {
+                well: Stopwatch::default(),
+            };
+            self.phase_since = now.at;
+            self.route = Route::Origin;
+            if let Some(episode) = &mut self.episode {
+                episode.failed_over = false;
+            }
+            self.tell(What::FoundOff, now);
+            return;
+        }
+        let what = match reply {
+            DriftReply::Limit => What::DriftLimit { toggle },
+            _ if toggle.role == Role::Gate && found == Position::On && self.route == Route::Origin => What::Orphan,
+            DriftReply::Repair | DriftReply::Report => What::Drifted {
+                toggle,
+                found,
+                repaired: reply == DriftReply::Repair,
+            },
+        };
+        self.tell(what, now);
+    }
+}
