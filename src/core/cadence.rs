@@ -8,6 +8,9 @@ use super::reconciler::{Proof, proof_fresh};
 use super::time::{Alarms, Duration, Instant};
 use super::toggles::{Position, Role, Route};
 
+/// The references are asked this often whether a doubtful wall clock is right again.
+const DOUBT_EVERY: Duration = Duration::from_secs(60);
+
 impl Controller {
     /// How often to look through an eye now; `None`: not at all.
     pub(super) fn cadence(&self, eye: Eye, alarms: &mut Alarms) -> Option<Cadence> {
@@ -20,7 +23,8 @@ impl Controller {
         match eye {
             Eye::Mirror => {
                 let asked = self.judge.wants_mirror() || self.ask_mirror;
-                asked.then_some(steady(Duration::ZERO))
+                let every = if asked { Duration::ZERO } else { DOUBT_EVERY };
+                (asked || self.clock_doubtful).then_some(steady(every))
             }
             Eye::Visitor => Some(self.visitor_cadence(alarms)),
             Eye::Standby => self.standby_cadence(alarms),
@@ -63,10 +67,10 @@ impl Controller {
 
     pub(super) fn standby_cadence(&self, alarms: &mut Alarms) -> Option<Cadence> {
         let wanted = self.route == Route::Standby || self.wish().prewarm;
-        if !wanted || self.reconciler.proof() == Proof::OutProven {
+        let standby = self.reconciler.standby();
+        if !wanted || (self.reconciler.proof() == Proof::OutProven && !standby.is_suspect()) {
             return None;
         }
-        let standby = self.reconciler.standby();
         let opened = self.reconciler.configured(Role::Gate) == Some(Position::On) || !self.reconciler.has(Role::Gate);
         let slow = !opened
             || standby.is_suspect()
@@ -82,7 +86,7 @@ impl Controller {
         Some(Cadence {
             every,
             overlap: 1,
-            anew_since: self.reconciler.opened_at(),
+            anew_since: self.reconciler.look_anew_since(),
         })
     }
 }

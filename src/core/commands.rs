@@ -5,7 +5,7 @@ use super::evidence::{Cause, ClockCheck};
 use super::machine::{Mode, Pin};
 use super::notice::What;
 use super::ring::{Command, Order};
-use super::time::{Alarms, Duration, Now};
+use super::time::{Alarms, Duration, Instant, Now};
 use super::toggles::Route;
 
 impl Controller {
@@ -60,16 +60,27 @@ impl Controller {
     }
 
     /// Nothing that ran unseen counts, and the wall clock is doubtful until the references confirm it.
-    pub(super) fn gap(&mut self) {
+    pub(super) fn gap(&mut self, now: Instant) {
         self.phase = self.phase.freeze();
         self.watching = self.watching.freeze();
         self.reconciler.freeze_proof();
+        self.judge.gap(now);
+        self.doubt_clock();
+    }
+
+    /// The references have to confirm the wall clock before an override may end by itself.
+    pub(super) fn doubt_clock(&mut self) {
         self.clock_doubtful = true;
         self.ask_mirror = true;
     }
 
+    /// The references' word on the wall clock; while they say nothing, it stays as doubtful as it was.
     pub(super) fn check_clock(&mut self, clock: ClockCheck) {
         self.ask_mirror = false;
-        self.clock_doubtful = clock == ClockCheck::Contradicts;
+        match clock {
+            ClockCheck::Agrees => self.clock_doubtful = false,
+            ClockCheck::Contradicts => self.clock_doubtful = true,
+            ClockCheck::Unknown => {}
+        }
     }
 }

@@ -16,6 +16,9 @@ use super::telling::Watches;
 use super::time::{Alarms, Duration, Instant, Now, Stopwatch};
 use super::toggles::{Route, ToggleKey};
 
+/// The references' answer counts for at least this long, however short the hold.
+const LEAST_MIRROR_FRESH: Duration = Duration::from_secs(1);
+
 /// What a site has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -50,13 +53,17 @@ pub struct Controller {
     pub(super) observed_enough: bool,
     /// Intent was restored, or home was judged at least once: only then may anything be written.
     pub(super) may_write: bool,
-    /// The redirect was not read yet since the start.
+    /// Nothing was known of the redirect yet since the start.
+    pub(super) redirect_unseen: bool,
+    /// The redirect's record was not read yet since the start.
     pub(super) redirect_unread: bool,
     pub(super) clock_doubtful: bool,
     pub(super) ask_mirror: bool,
     pub(super) watches: Watches,
     pub(super) totals: Totals,
     pub(super) notices: Vec<Notice>,
+    /// What was told once outside an episode and still holds.
+    pub(super) told_between: Vec<String>,
     /// A suspicion began: what a failover needs is made ready.
     pub(super) warm: bool,
     pub(super) saved: Saved,
@@ -87,12 +94,14 @@ impl Controller {
             watching: Stopwatch::default(),
             observed_enough: false,
             may_write: false,
+            redirect_unseen: true,
             redirect_unread: true,
             clock_doubtful: false,
             ask_mirror: false,
             watches: Watches::default(),
             totals: Totals::default(),
             notices: Vec::new(),
+            told_between: Vec::new(),
             warm: false,
             saved: Saved::default(),
             next_id: 0,
@@ -127,11 +136,17 @@ impl Controller {
                 switch.restore(record, now.at);
             }
         }
-        let proven_once = self
-            .episode
-            .as_ref()
-            .is_some_and(|episode| episode.failed_over && !episode.home_proven);
-        self.reconciler.restore_proof(proven_once, now.at);
+        if let Some(episode) = &self.episode
+            && episode.failed_over
+            && !episode.home_proven
+        {
+            let proven_now = self.route == Route::Standby && episode.was_told_on_leg("failed_over");
+            self.reconciler.restore_proof(proven_now, now.at);
+        }
+        self.reconciler.begin_leg(now.at);
+        if self.mode != Mode::Auto {
+            self.doubt_clock();
+        }
     }
 
     /// Takes an event and says what to do, in this order. Never fails.
@@ -157,13 +172,10 @@ impl Controller {
                 }
             }
             Event::Settled { id, result } => {
-                let turns = self
-                    .reconciler
-                    .ended(id, result, self.policy.drift, &mut self.jitter, now.at);
-                self.take_turns(turns, now);
+                self.settled(id, result, now);
             }
             Event::Commanded(command) => self.command(command, now),
-            Event::Gap => self.gap(),
+            Event::Gap => self.gap(now.at),
             Event::Reloaded(policy) => {
                 self.up_for = self.up_for.clamp(policy.up_for, policy.up_for_max.max(policy.up_for));
                 self.policy = *policy;
@@ -194,14 +206,22 @@ impl Controller {
                 }
                 | Mode::Paused { .. } => false,
             },
-            home_in_doubt: self.episode.as_ref().is_some_and(|episode| episode.home_in_doubt),
+            home_in_doubt: self.home_in_doubt() && !self.reconciler.standby().is_broken(),
             up_for: self.up_for,
         }
     }
 
+    /// Whether home's answers to the origin eye say nothing of visitors in this episode.
+    pub(super) fn home_in_doubt(&self) -> bool {
+        self.episode.as_ref().is_some_and(|episode| episode.home_in_doubt)
+    }
+
     pub(super) fn limits(&self) -> Limits {
         let mirror_fresh = match self.route {
-            Route::Origin => self.policy.references_again.min(self.policy.down_for / 3),
+            Route::Origin => self
+                .policy
+                .references_again
+                .min((self.policy.down_for / 3).max(LEAST_MIRROR_FRESH)),
             Route::Standby => self.policy.references_again.saturating_mul(6),
         };
         Limits {
@@ -225,9 +245,7 @@ impl Controller {
         }
         self.watch(&mut alarms, now);
         self.end_episode(now);
-        let edge_decides = self.layout.edge_eye
-            && self.episode.as_ref().is_some_and(|episode| episode.home_in_doubt)
-            && !self.reconciler.visitor_judges_home();
+        let edge_decides = self.layout.edge_eye && self.home_in_doubt() && !self.reconciler.visitor_judges_home();
         self.judge.let_edge_decide(edge_decides);
         let acts = self.start(&mut alarms, now);
         let mut effects = self.save_if_changed(&mut alarms, now);
@@ -240,11 +258,10 @@ impl Controller {
 
     pub(super) fn wish(&self) -> Wish {
         let auto = self.mode == Mode::Auto;
-        let in_doubt = self.episode.as_ref().is_some_and(|episode| episode.home_in_doubt);
         Wish {
             route: self.route,
             prewarm: self.policy.prewarm && auto && matches!(self.phase, Phase::Suspect { .. }),
-            hold_redirect: auto && !in_doubt && matches!(self.phase, Phase::Recovering { .. }),
+            hold_redirect: auto && !self.home_in_doubt() && matches!(self.phase, Phase::Recovering { .. }),
             observed_enough: self.observed_enough,
             may_roll_back: self.may_roll_back(),
         }

@@ -73,8 +73,11 @@ impl Episode {
 
     /// Notes that `key` is told; `false` if it was told before.
     pub fn tell_once(&mut self, key: &str) -> bool {
-        if self.told.iter().any(|told| told == key) || self.told.len() >= MOST_TOLD {
+        if self.was_told(key) {
             return false;
+        }
+        if self.told.len() >= MOST_TOLD {
+            self.told.remove(0);
         }
         self.told.push(key.to_owned());
         true
@@ -85,14 +88,25 @@ impl Episode {
         self.told.iter().any(|told| told == key)
     }
 
+    /// Whether `key` was told on this leg.
+    pub fn was_told_on_leg(&self, key: &str) -> bool {
+        self.was_told(&self.on_leg(key))
+    }
+
+    /// The key of something that is told once on this leg.
+    pub fn on_leg(&self, key: &str) -> String {
+        format!("{}:{key}", self.leg)
+    }
+
+    /// The route changes: what was told on the leg before will not be told again anyway.
+    pub fn begin_leg(&mut self) {
+        self.told.retain(|key| !key.contains(':'));
+        self.leg = self.leg.saturating_add(1);
+    }
+
     /// Forgets that `key` was told: its opposite was told since.
     pub fn untell(&mut self, key: &str) {
         self.told.retain(|told| told != key);
-    }
-
-    /// How many notices were told in it.
-    pub const fn told(&self) -> usize {
-        self.told.len()
     }
 
     /// Time since it began, by the wall clock; only told to people.

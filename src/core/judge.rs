@@ -94,6 +94,8 @@ pub struct Judge {
     waiting: Vec<Try>,
     /// Whether only the edge eye can tell that home is back for visitors.
     edge_decides: bool,
+    /// What was sent before this saw another world: the clocks jumped since.
+    counts_from: Instant,
 }
 
 impl Judge {
@@ -106,7 +108,7 @@ impl Judge {
         limits: Limits,
         now: Instant,
     ) -> Option<Ruling> {
-        if self.last.is_some_and(|last| sent_at < last.sent_at) {
+        if sent_at < self.counts_from || self.last.is_some_and(|last| sent_at < last.sent_at) {
             return None;
         }
         let probe = Try {
@@ -115,7 +117,7 @@ impl Judge {
             outcome,
         };
         if outcome.is_ok() {
-            self.waiting.clear();
+            self.waiting.retain(|waits| waits.sent_at > sent_at);
             return Some(self.count(probe, limits, now));
         }
         if self.mirror_is_stale(limits, now) {
@@ -154,7 +156,7 @@ impl Judge {
         limits: Limits,
         now: Instant,
     ) -> Option<Ruling> {
-        if self.visitor.is_some_and(|sight| sent_at < sight.sent_at) {
+        if sent_at < self.counts_from || self.visitor.is_some_and(|sight| sent_at < sight.sent_at) {
             return None;
         }
         self.visitor = Some(Sight { sent_at, sighting });
@@ -179,7 +181,7 @@ impl Judge {
 
     /// The edge eye saw a page that the redirect excludes.
     pub fn saw_edge(&mut self, sent_at: Instant, sighting: Sighting) {
-        if self.edge.is_none_or(|sight| sight.sent_at <= sent_at) {
+        if sent_at >= self.counts_from && self.edge.is_none_or(|sight| sight.sent_at <= sent_at) {
             self.edge = Some(Sight { sent_at, sighting });
         }
     }
@@ -187,6 +189,16 @@ impl Judge {
     /// The redirect moved: what the visitor eye saw before says nothing any more.
     pub fn forget_visitor(&mut self) {
         self.visitor = None;
+    }
+
+    /// The clocks jumped: no evidence from before counts, nor an answer to what was sent before.
+    pub fn gap(&mut self, now: Instant) {
+        *self = Self {
+            last: self.last,
+            edge_decides: self.edge_decides,
+            counts_from: now,
+            ..Self::default()
+        };
     }
 
     /// Says whether home counts as up only when the edge eye sees it too.

@@ -47,11 +47,6 @@ impl Looks {
         }
     }
 
-    /// Whether a look through this eye is in flight.
-    pub fn is_busy(&self, eye: Eye) -> bool {
-        self.in_flight.iter().any(|look| look.eye == eye)
-    }
-
     /// Notes that a look is in flight.
     pub fn begin(&mut self, id: OpId, eye: Eye, now: Instant) {
         self.in_flight.push(InFlight { id, eye, sent_at: now });

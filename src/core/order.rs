@@ -54,11 +54,17 @@ impl Reconciler {
         if self.looped {
             return Some(Position::Off);
         }
-        if now == Some(Position::On) {
+        if now == Some(Position::On) && !self.redirect_was_lost() {
             return now;
         }
         let go = !wish.hold_redirect && self.may_redirect(policy, alarms);
         Some(if go { Position::On } else { Position::Off })
+    }
+
+    /// Wished on and read off: not written yet, or somebody else moved it. A repair follows the order out again.
+    fn redirect_was_lost(&self) -> bool {
+        self.of(Role::Redirect)
+            .any(|redirect| redirect.configured() == Some(Position::Off) && !redirect.is_left_alone())
     }
 
     /// Whether visitors may be sent to the standby: it is proven, or refusing it longer helps nobody.
@@ -69,11 +75,17 @@ impl Reconciler {
         if self.standby.is_broken() {
             return policy.broken_standby == BrokenStandby::Switch;
         }
-        self.patience_is_spent(policy, alarms) && !self.standby.is_suspect()
+        let looked = self.standby.last().is_some_and(|seen| seen.at >= self.leg_since);
+        self.patience_is_spent(policy, alarms) && looked && !self.standby.is_suspect()
     }
 
     /// Whether the gate was told to open so long ago that a refusal holds nothing back any more.
+    ///
+    /// Without a gate it counts from the decision: a standby that cannot be seen is waited for as long.
     pub fn patience_is_spent(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
+        if !self.has(Role::Gate) {
+            return alarms.passed(self.leg_since + policy.gate_patience);
+        }
         self.of(Role::Gate).all(|gate| {
             gate.on_for()
                 .is_some_and(|open| alarms.shows(&open, policy.gate_patience))
@@ -93,6 +105,7 @@ impl Reconciler {
     }
 
     /// The gate never shuts before the redirect was seen off, home was proven and the drain is over.
+    /// One that nobody remembers opening has no age: it is an orphan after a window.
     pub(super) fn gate_may_shut(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> bool {
         let proving = matches!(self.proof, Proof::Home { .. }) && wish.may_roll_back;
         let seen_off = match self.proof {
@@ -103,14 +116,23 @@ impl Reconciler {
         let off = self
             .of(Role::Redirect)
             .all(|redirect| !redirect.may_be_on() && !redirect.is_writing());
-        let drained = self.of(Role::Redirect).all(|redirect| {
+        let drained = self.is_drained(policy, alarms);
+        let aged = self
+            .of(Role::Gate)
+            .filter(|gate| gate.desired().is_some())
+            .all(|gate| gate.on_for().is_none_or(|on_for| alarms.shows(&on_for, policy.drain)));
+        !proving && seen_off && off && self.redirect_is_off() && drained && aged
+    }
+
+    /// Nobody was sent to the standby for as long as a drain.
+    fn is_drained(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
+        if !self.has(Role::Redirect) && self.proof != Proof::Unneeded {
+            return alarms.passed(self.leg_since + policy.drain);
+        }
+        self.of(Role::Redirect).all(|redirect| {
             redirect
                 .off_for()
                 .is_none_or(|off_for| alarms.shows(&off_for, policy.drain))
-        });
-        let aged = self
-            .of(Role::Gate)
-            .all(|gate| gate.on_for().is_none_or(|on_for| alarms.shows(&on_for, policy.drain)));
-        !proving && seen_off && off && self.redirect_is_off() && drained && aged
+        })
     }
 }

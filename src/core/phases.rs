@@ -73,7 +73,12 @@ impl Controller {
             Phase::Recovering { .. } => {
                 self.tell_leg("recovering", What::Recovering { up_for: self.up_for }, now);
             }
-            Phase::Healthy { .. } if before.route() == Route::Standby => self.totals.failbacks += 1,
+            Phase::Healthy { .. } if before.route() == Route::Standby => {
+                self.totals.failbacks += 1;
+                if matches!(self.reconciler.proof(), Proof::Out { .. } | Proof::OutProven) {
+                    self.since_home = Some(Stopwatch::running(now.at));
+                }
+            }
             Phase::Healthy { .. } => {
                 let lasted = dark_for.unwrap_or_default();
                 self.tell_once("suspicion_cleared", What::SuspicionCleared { lasted }, now);
@@ -138,7 +143,8 @@ impl Controller {
         let Proof::Home { waited } = self.reconciler.proof() else {
             return;
         };
-        if self.route == Route::Standby || !alarms.shows(&waited, self.policy.home_proof) {
+        let already_out = self.mode == Mode::Auto && self.phase.route() == Route::Standby;
+        if self.route == Route::Standby || already_out || !alarms.shows(&waited, self.policy.home_proof) {
             return;
         }
         if !self.may_roll_back() {
@@ -168,6 +174,7 @@ impl Controller {
             return;
         }
         self.route = route;
+        self.reconciler.begin_leg(now.at);
         let cause = match (&self.mode, self.verdict) {
             (Mode::Auto, Some(judged)) => judged.cause,
             (Mode::Auto | Mode::Pinned { .. } | Mode::Paused { .. }, _) => Cause::Operator,
@@ -176,7 +183,7 @@ impl Controller {
         let Some(episode) = &mut self.episode else {
             return;
         };
-        episode.leg += 1;
+        episode.begin_leg();
         let after = episode.lasted(now.wall);
         match route {
             Route::Standby => {

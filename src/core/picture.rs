@@ -69,7 +69,8 @@ impl Controller {
     pub(super) fn save_if_changed(&mut self, alarms: &mut Alarms, now: Now) -> Vec<Effect> {
         let snapshot = self.snapshot(now);
         let intent = intent_of(&snapshot);
-        let lasting = self.episode.is_some() || !self.saved.works;
+        let counting = self.since_home.is_some() || self.up_for > self.policy.up_for;
+        let lasting = self.episode.is_some() || counting || !self.saved.works;
         let due = lasting && alarms.passed(self.saved.at + SAVE_EVERY);
         if self.saved.intent.as_ref() == Some(&intent) && !due {
             return Vec::new();

@@ -64,8 +64,8 @@ pub enum Turn {
     Drift(ToggleKey, Ended),
     /// Somebody edited a toggle's object.
     Edited(ToggleKey),
-    /// A toggle moved that people were told is stuck.
-    Unstuck(ToggleKey),
+    /// An operation on a toggle worked.
+    Worked(ToggleKey),
 }
 
 /// All toggles of a site and what is known of the switch.
@@ -80,6 +80,8 @@ pub struct Reconciler {
     pub(super) moved_at: Instant,
     /// When the gate was last read open: the standby is asked anew at once.
     pub(super) opened_at: Instant,
+    /// When the route last changed, or was taken up after a restart.
+    pub(super) leg_since: Instant,
     /// A loop was seen: the redirect stays off until the next switch out.
     pub(super) looped: bool,
 }
@@ -94,6 +96,7 @@ impl Reconciler {
             sight: None,
             moved_at: Instant::ZERO,
             opened_at: Instant::ZERO,
+            leg_since: Instant::ZERO,
             looped: false,
         }
     }
@@ -123,9 +126,9 @@ impl Reconciler {
         self.moved_at
     }
 
-    /// When the gate was last read open: looks at the standby sent before this saw another world.
-    pub const fn opened_at(&self) -> Instant {
-        self.opened_at
+    /// Looks at the standby sent before this saw another world: the gate opened or the route changed since.
+    pub fn look_anew_since(&self) -> Instant {
+        self.opened_at.max(self.leg_since)
     }
 
     /// Whether a loop keeps the redirect off.
@@ -138,15 +141,20 @@ impl Reconciler {
         self.looped = false;
     }
 
-    /// Takes up the proof that was saved: the standby had been seen.
-    pub fn restore_proof(&mut self, failed_over: bool, now: Instant) {
-        self.proof = if failed_over {
+    /// Takes up the proof that was saved: the standby had been seen, `proven_now` on the leg that still lasts.
+    pub fn restore_proof(&mut self, proven_now: bool, now: Instant) {
+        self.proof = if proven_now {
+            Proof::OutProven
+        } else {
             Proof::Out {
                 waited: Stopwatch::running(now),
             }
-        } else {
-            Proof::Unneeded
         };
+    }
+
+    /// The route changes now, or is taken up after a restart.
+    pub fn begin_leg(&mut self, now: Instant) {
+        self.leg_since = now;
     }
 
     pub(super) fn of(&self, role: Role) -> impl Iterator<Item = &Switch> {
@@ -217,7 +225,7 @@ impl Reconciler {
         let was_open = self.configured(Role::Gate) == Some(Position::On);
         let mut turns = Vec::new();
         for switch in &mut self.switches {
-            let (key, stuck) = (switch.key(), switch.is_told_stuck());
+            let key = switch.key();
             let ended = switch.end(id, result, drift, jitter, now);
             if ended == Ended::NotMine {
                 continue;
@@ -226,20 +234,16 @@ impl Reconciler {
                 turns.push(Turn::Drift(key, ended));
             }
             if let Ok(observed) = result {
-                if stuck {
-                    turns.push(Turn::Unstuck(key));
-                }
+                turns.push(Turn::Worked(key));
                 if observed.edited {
                     turns.push(Turn::Edited(key));
                 }
                 if key.role == Role::Gate {
-                    self.standby_told(observed, now);
+                    let opened = !was_open && observed.configured == Some(Position::On);
+                    self.gate_told(observed, opened, now);
                 }
             }
             break;
-        }
-        if !was_open && self.configured(Role::Gate) == Some(Position::On) {
-            self.opened_at = now;
         }
         if self.note_redirect(before, now) {
             turns.push(Turn::RedirectMoved);
@@ -247,7 +251,12 @@ impl Reconciler {
         turns
     }
 
-    fn standby_told(&mut self, observed: Observed, now: Instant) {
+    /// The gate was read: what the standby showed before it opened proves nothing; what the read itself showed does.
+    fn gate_told(&mut self, observed: Observed, opened: bool, now: Instant) {
+        if opened {
+            self.opened_at = now;
+            self.standby.begin_anew();
+        }
         match observed.effective {
             Some(Position::On) => self.standby.told_effective(View::Standby, now),
             Some(Position::Off) => self.standby.told_effective(View::Shut, now),
@@ -294,7 +303,7 @@ impl Reconciler {
         if sighting.redirect == Some(Position::On) {
             self.standby.saw(sighting.view, sent_at, now);
         }
-        if sighting.view == View::Loop && !self.looped {
+        if sighting.view == View::Loop && sighting.redirect != Some(Position::Off) && !self.looped {
             self.looped = true;
             return Some(Turn::Loop);
         }

@@ -10,6 +10,8 @@ const GOOD_IN_A_ROW: u32 = 2;
 const BROKEN_TRIES: u32 = 3;
 /// ... and the time over which they have to spread.
 const BROKEN_AFTER: Duration = Duration::from_secs(30);
+/// Looks further apart than this do not belong to one run.
+const SAME_RUN: Duration = Duration::from_secs(600);
 
 /// Remembers what the standby showed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +34,9 @@ impl StandbyWatch {
     pub fn saw(&mut self, view: View, sent_at: Instant, now: Instant) {
         if self.last.is_some_and(|last| sent_at < last.at) {
             return;
+        }
+        if self.last.is_some_and(|last| sent_at.since(last.at) > SAME_RUN) {
+            self.begin_anew();
         }
         self.last = Some(Seen { view, at: sent_at });
         match view {
@@ -91,9 +96,10 @@ impl StandbyWatch {
         self.last
     }
 
-    /// The gate moved: earlier good answers prove nothing any more.
-    pub fn forget_good(&mut self) {
+    /// The gate opened: what was seen before says nothing any more.
+    pub fn begin_anew(&mut self) {
         self.good = 0;
+        self.bad = None;
     }
 
     fn saw_broken(&mut self, breakage: Breakage, sent_at: Instant, now: Instant) {

@@ -5,7 +5,7 @@ use super::machine::DriftPolicy;
 use super::ring::{Action, OpId};
 use super::snapshot::ToggleRecord;
 use super::time::{Alarms, Duration, Instant, Stopwatch};
-use super::toggles::{Failure, FailureKind, Observed, Position, ToggleKey};
+use super::toggles::{Failure, FailureKind, Observed, Position, Role, ToggleKey};
 
 /// Repairs of a drifted toggle in [`REPAIR_WINDOW`]; then it is left alone.
 const MOST_REPAIRS: usize = 3;
@@ -13,6 +13,8 @@ const MOST_REPAIRS: usize = 3;
 const REPAIR_WINDOW: Duration = Duration::from_secs(3600);
 /// A write without an answer may still be applied late: read again this long after it, besides at once.
 const ECHOES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)];
+/// After this long a write without an answer is not coming true any more; the last of [`ECHOES`] has been read by then.
+const ECHO_UNTIL: Duration = Duration::from_secs(180);
 /// People are told of a toggle that cannot be moved for this long.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
@@ -31,12 +33,15 @@ pub struct Switch {
     trouble: Option<Trouble>,
     not_before: Instant,
     echoes: Vec<Instant>,
+    /// The position of a write without an answer, and until when it may come true unasked.
+    unanswered: Option<(Position, Instant)>,
     /// Time since it was told to go on, while it may be on.
     on_for: Option<Stopwatch>,
     /// Time since it was read off after it may have been on.
     off_for: Option<Stopwatch>,
     repairs: Vec<Instant>,
-    left_alone: bool,
+    /// People were told that somebody else moved it, and it is not put back.
+    left_alone: Option<DriftReply>,
     /// Lapsing positions are set again from here on.
     renew_at: Option<Instant>,
 }
@@ -106,10 +111,11 @@ impl Switch {
             trouble: None,
             not_before: Instant::ZERO,
             echoes: Vec::new(),
+            unanswered: None,
             on_for: None,
             off_for: None,
             repairs: Vec::new(),
-            left_alone: false,
+            left_alone: None,
             renew_at: None,
         }
     }
@@ -201,7 +207,7 @@ impl Switch {
 
     /// Whether it was moved by others too often, or drift is only reported.
     pub const fn is_left_alone(&self) -> bool {
-        self.left_alone
+        self.left_alone.is_some()
     }
 
     /// The last failure and since when operations fail.
@@ -213,7 +219,7 @@ impl Switch {
     pub fn want(&mut self, position: Position) {
         if self.desired != Some(position) {
             self.desired = Some(position);
-            self.left_alone = false;
+            self.left_alone = None;
             self.settled = self.configured() == Some(position);
         }
     }
@@ -232,7 +238,7 @@ impl Switch {
         }
         if let Some(wanted) = self.desired
             && may_write
-            && !self.left_alone
+            && self.left_alone.is_none()
             && self.must_set(wanted, alarms)
         {
             return Some(Action::Set(self.key, wanted));
@@ -293,6 +299,8 @@ impl Switch {
     }
 
     fn know(&mut self, observed: Observed, drift: DriftPolicy, now: Instant) -> Ended {
+        let first = self.read_at.is_none() && self.observed.configured.is_none();
+        let lapsing = self.renew_at.is_some() || first;
         self.trouble = None;
         self.not_before = now;
         self.read_at = Some(now);
@@ -309,32 +317,47 @@ impl Switch {
         let released = observed.held_by_other && self.desired == Some(Position::Off);
         if observed.configured == self.desired || released {
             self.settled = self.desired.is_some();
-            self.left_alone = false;
+            self.left_alone = None;
             return Ended::Known;
         }
         match observed.configured {
-            Some(found) if self.settled && !self.left_alone => Ended::Drifted {
-                found,
-                reply: self.answer_drift(drift, now),
-            },
+            Some(found) if self.settled && self.moved_by_itself(found, lapsing, now) => {
+                self.settled = false;
+                Ended::Known
+            }
+            Some(found) if self.settled => self.answer_drift(found, drift, now),
             _ => Ended::Known,
         }
     }
 
-    fn answer_drift(&mut self, drift: DriftPolicy, now: Instant) -> DriftReply {
+    /// Nobody else did it: a snooze ran out (perhaps while we were away), or our own write came true late.
+    fn moved_by_itself(&self, found: Position, lapsing: bool, now: Instant) -> bool {
+        let lapsed = lapsing && self.key.role == Role::Silence && found == Position::Off;
+        let echoed = self
+            .unanswered
+            .is_some_and(|(position, until)| position == found && now <= until);
+        lapsed || echoed
+    }
+
+    /// Tells once what is done about it; a limit that time or a new policy has lifted is decided anew.
+    fn answer_drift(&mut self, found: Position, drift: DriftPolicy, now: Instant) -> Ended {
         self.repairs.retain(|at| now.since(*at) < REPAIR_WINDOW);
         let reply = match drift {
             DriftPolicy::Report => DriftReply::Report,
             DriftPolicy::Repair if self.repairs.len() >= MOST_REPAIRS => DriftReply::Limit,
             DriftPolicy::Repair => DriftReply::Repair,
         };
+        if self.left_alone == Some(reply) {
+            return Ended::Known;
+        }
         if reply == DriftReply::Repair {
             self.repairs.push(now);
             self.settled = false;
+            self.left_alone = None;
         } else {
-            self.left_alone = true;
+            self.left_alone = Some(reply);
         }
-        reply
+        Ended::Drifted { found, reply }
     }
 
     /// A failed write makes the position unknown; one without an answer may still come true later.
@@ -349,13 +372,14 @@ impl Switch {
             told,
         });
         self.not_before = now + jitter.delay(failure, attempts);
-        if matches!(action, Action::Set(..)) {
+        if let Action::Set(_, position) = action {
             self.observed = Observed {
                 held_by_other: self.observed.held_by_other,
                 ..Observed::default()
             };
             if failure.kind == FailureKind::NoAnswer {
                 self.echoes = ECHOES.iter().map(|after| now + *after).collect();
+                self.unanswered = Some((position, now + ECHO_UNTIL));
             }
         }
     }
@@ -363,7 +387,10 @@ impl Switch {
     /// Whether people have to be told now that it is stuck: once per run of failures.
     pub fn newly_stuck(&mut self, alarms: &mut Alarms) -> Option<(Position, FailureKind)> {
         let moving = !self.settled || self.observed.configured.is_none();
-        let trouble = self.trouble.as_mut().filter(|trouble| moving && !trouble.told)?;
+        let trouble = self
+            .trouble
+            .as_mut()
+            .filter(|trouble| !trouble.told && (moving || trouble.kind.needs_a_person()))?;
         if !trouble.kind.needs_a_person() && !alarms.passed(trouble.since + STUCK_AFTER) {
             return None;
         }

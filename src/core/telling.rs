@@ -93,17 +93,49 @@ impl Controller {
         });
     }
 
-    /// Tells people once in this episode.
+    /// Tells people once in this episode; without an episode, once until [`Controller::untell`].
     pub(super) fn tell_once(&mut self, key: &str, what: What, now: Now) {
-        if self.episode.as_mut().is_some_and(|episode| episode.tell_once(key)) {
-            self.tell(what, now);
+        if self.was_told(key) {
+            return;
         }
+        match &mut self.episode {
+            Some(episode) => {
+                episode.tell_once(key);
+            }
+            None => self.told_between.push(key.to_owned()),
+        }
+        self.tell(what, now);
     }
 
-    /// Tells people once on this leg of the episode; without an episode, once for all.
+    /// Tells people once on this leg of the episode; without an episode, once until visitors are at home again.
     pub(super) fn tell_leg(&mut self, key: &str, what: What, now: Now) {
-        let leg = self.episode.as_ref().map_or(0, |episode| episode.leg);
-        self.tell_once(&format!("{leg}:{key}"), what, now);
+        let key = self
+            .episode
+            .as_ref()
+            .map_or_else(|| format!("0:{key}"), |episode| episode.on_leg(key));
+        self.tell_once(&key, what, now);
+    }
+
+    fn was_told(&self, key: &str) -> bool {
+        let in_episode = self.episode.as_ref().is_some_and(|episode| episode.was_told(key));
+        in_episode || self.told_between.iter().any(|told| told == key)
+    }
+
+    /// The opposite of what was told holds now. Whether it had been told.
+    pub(super) fn untell(&mut self, key: &str) -> bool {
+        let told = self.was_told(key);
+        if let Some(episode) = &mut self.episode {
+            episode.untell(key);
+        }
+        self.told_between.retain(|told| told != key);
+        told
+    }
+
+    /// An operation on a toggle worked.
+    pub(super) fn worked(&mut self, toggle: ToggleKey, now: Now) {
+        if self.untell(&stuck_key(toggle)) {
+            self.tell(What::Unstuck { toggle }, now);
+        }
     }
 
     /// Toggles that were found on at start and that nothing explains are put off.
@@ -127,7 +159,8 @@ impl Controller {
 
     /// A verdict other than `Unknown`.
     pub(super) fn see_again(&mut self, now: Now) {
-        if self.watches.blind.end() {
+        self.watches.blind.end();
+        if self.untell("blind") {
             self.tell(What::SeesAgain, now);
         }
     }
@@ -152,7 +185,7 @@ impl Controller {
         if let Some(cause) = cause
             && self.watches.blind.is_due(BLIND_NOTICE, None, alarms)
         {
-            self.tell(What::Blind { cause }, now);
+            self.tell_once("blind", What::Blind { cause }, now);
         }
         self.watches.own_path.follow(cause == Some(Cause::OwnPath), now.at);
         if self.watches.own_path.is_due(OWN_PATH_NOTICE, Some(DAY), alarms) {
@@ -186,23 +219,18 @@ impl Controller {
         let mut stuck = Vec::new();
         for switch in self.reconciler.switches_mut() {
             if let Some((desired, kind)) = switch.newly_stuck(alarms) {
-                stuck.push(What::Stuck {
-                    toggle: switch.key(),
-                    desired,
-                    kind,
-                });
+                let toggle = switch.key();
+                stuck.push((toggle, What::Stuck { toggle, desired, kind }));
             }
         }
-        for what in stuck {
-            self.tell(what, now);
+        for (toggle, what) in stuck {
+            self.tell_once(&stuck_key(toggle), what, now);
         }
-        let leaks = self.reconciler.configured(Role::Gate) == Some(Position::Off)
-            && self
-                .reconciler
-                .standby()
-                .last()
-                .is_some_and(|seen| seen.view == View::Standby)
-            && self.route == Route::Origin;
+        let leaks = self.route == Route::Origin
+            && self.reconciler.of(Role::Gate).any(|gate| {
+                let observed = gate.trusted();
+                observed.configured == Some(Position::Off) && observed.effective == Some(Position::On)
+            });
         self.watches.leak.follow(leaks, now.at);
         if self.watches.leak.is_due(SETTLING, Some(DAY), alarms) {
             self.tell(What::GateLeaks, now);
@@ -215,15 +243,13 @@ impl Controller {
             let held = self.policy.broken_standby == BrokenStandby::Hold
                 && self.reconciler.configured(Role::Redirect) != Some(Position::On);
             self.tell_once("standby_broken", What::StandbyBroken { held }, now);
-        } else if let Some(episode) = &mut self.episode
-            && episode.was_told("standby_broken")
-            && self
-                .reconciler
-                .standby()
-                .last()
-                .is_some_and(|seen| seen.view == View::Standby)
+        } else if self
+            .reconciler
+            .standby()
+            .last()
+            .is_some_and(|seen| seen.view == View::Standby)
+            && self.untell("standby_broken")
         {
-            episode.untell("standby_broken");
             self.tell(What::StandbyMended, now);
         }
         let Proof::Out { waited } = self.reconciler.proof() else {
@@ -249,4 +275,9 @@ impl Controller {
         let blind = self.verdict.is_some_and(|judged| judged.verdict == Verdict::Unknown);
         self.watches.blind.since().filter(|_| blind)
     }
+}
+
+/// The key under which a stuck toggle is told once, until it works again.
+fn stuck_key(toggle: ToggleKey) -> String {
+    format!("stuck {toggle}")
 }

@@ -2,16 +2,29 @@
 
 use super::controller::Controller;
 use super::evidence::{Cause, Eye, Sighting, Verdict, View};
-use super::machine::{Mode, Phase};
+use super::machine::{DriftPolicy, Mode, Phase};
 use super::notice::What;
 use super::reconciler::{Proof, Turn};
 use super::ring::OpId;
 use super::status::Seen;
 use super::switch::{DriftReply, Ended};
 use super::time::{Instant, Now, Stopwatch};
-use super::toggles::{Position, Role, Route, ToggleKey};
+use super::toggles::{Failure, Observed, Position, Role, Route, ToggleKey};
 
 impl Controller {
+    /// An operation ended. While paused a drift is only reported: the next read after the pause decides anew.
+    pub(super) fn settled(&mut self, id: OpId, result: Result<Observed, Failure>, now: Now) {
+        let drift = match self.mode {
+            Mode::Paused { .. } => DriftPolicy::Report,
+            Mode::Auto | Mode::Pinned { .. } => self.policy.drift,
+        };
+        let turns = self.reconciler.ended(id, result, drift, &mut self.jitter, now.at);
+        self.take_turns(turns, now);
+        if self.reconciler.configured(Role::Redirect).is_some() {
+            self.redirect_unread = false;
+        }
+    }
+
     pub(super) fn looked(&mut self, id: OpId, sighting: Sighting, now: Now) {
         let Some((eye, sent_at)) = self.looks.end(id) else {
             return;
@@ -81,7 +94,7 @@ impl Controller {
                 Turn::Loop => self.tell_leg("redirect_loop", What::RedirectLoop, now),
                 Turn::Drift(key, ended) => self.drifted(key, ended, now),
                 Turn::Edited(toggle) => self.tell(What::Edited { toggle }, now),
-                Turn::Unstuck(toggle) => self.tell(What::Unstuck { toggle }, now),
+                Turn::Worked(toggle) => self.worked(toggle, now),
             }
         }
     }
@@ -92,7 +105,7 @@ impl Controller {
         let Some(position) = self.reconciler.redirect() else {
             return;
         };
-        let first = std::mem::take(&mut self.redirect_unread);
+        let first = std::mem::take(&mut self.redirect_unseen);
         let remembered = self
             .reconciler
             .switches()
@@ -105,6 +118,7 @@ impl Controller {
             };
             self.phase_since = now.at;
             self.route = Route::Standby;
+            self.reconciler.begin_leg(now.at);
             self.tell_once("adopted", What::Adopted, now);
         }
     }
@@ -124,6 +138,7 @@ impl Controller {
     }
 
     pub(super) fn home_proven(&mut self, now: Now) {
+        self.told_between.retain(|key| !key.contains(':'));
         let Some(episode) = &mut self.episode else {
             return;
         };
@@ -156,7 +171,9 @@ impl Controller {
         }
         let what = match reply {
             DriftReply::Limit => What::DriftLimit { toggle },
-            _ if toggle.role == Role::Gate && found == Position::On && self.route == Route::Origin => What::Orphan,
+            DriftReply::Repair if toggle.role == Role::Gate && found == Position::On && self.route == Route::Origin => {
+                What::Orphan
+            }
             DriftReply::Repair | DriftReply::Report => What::Drifted {
                 toggle,
                 found,

@@ -149,7 +149,7 @@ proptest! {
         prop_assert!(home, "{:#?}", world.controller.status(world.clock()));
         world.run(secs(7200));
         let (sets, told) = (world.sets, world.notices.len());
-        world.run(secs(24 * 3600));
+        world.run(secs(3 * 3600));
         prop_assert_eq!(world.sets, sets, "nothing is set when nothing differs");
         prop_assert_eq!(world.notices.len(), told, "a calm world is silent: {:?}", world.told());
         for key in [GATE, REDIRECT, SILENCE] {

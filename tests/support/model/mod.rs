@@ -12,14 +12,17 @@ pub use readings::{find, rests};
 use pilotlight::core::machine::Pin;
 use pilotlight::core::{
     Action, Breakage, BrokenStandby, ClockCheck, Command, Controller, DriftPolicy, Event, Faculties, Failback, Failure,
-    FailureKind, Instant, Notice, Now, OpId, Order, Outcome, Policy, Position, Reflection, Role, Route, Sighting,
-    Snapshot, ToggleKey, Wall, controller::Layout,
+    FailureKind, Instant, Notice, Now, OpId, Order, Outcome, Policy, Position, Reflection, Role, Sighting, Snapshot,
+    ToggleKey, Wall, controller::Layout,
 };
 
 /// The wall clock when a world begins.
 pub const EPOCH: Wall = Wall(1_790_000_000_000);
 /// The driver gives up on an operation after this time.
 pub const TOGGLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Core may ask to be woken at one instant this often.
+const MOST_WAKES: u32 = 3;
 
 /// The site's gate.
 pub const GATE: ToggleKey = ToggleKey {
@@ -168,6 +171,7 @@ pub struct World {
     pub standby: Standby,
     pub edge_works: bool,
     pub edge_blocks: bool,
+    pub edge_caches: bool,
     pub loops: bool,
     pub mirror: Reflection,
     pub propagation: Duration,
@@ -187,6 +191,7 @@ pub struct World {
     confirming: u32,
     in_flight: BTreeMap<ToggleKey, OpId>,
     wall_jump: i64,
+    woken: (Instant, u32),
     snooze_until: Option<Instant>,
 }
 
@@ -250,6 +255,7 @@ impl World {
             standby: Standby::Serving,
             edge_works: true,
             edge_blocks: false,
+            edge_caches: false,
             loops: false,
             mirror: CLEAR,
             propagation: secs(60),
@@ -268,6 +274,7 @@ impl World {
             confirming: 0,
             in_flight: BTreeMap::new(),
             wall_jump: 0,
+            woken: (Instant::ZERO, 0),
             snooze_until: None,
         };
         world.feed(Event::Woke);
@@ -386,10 +393,23 @@ impl World {
             self.next_probe = self.next_probe + self.policy.interval;
             self.send_probe(true);
         } else {
-            self.feed(Event::Woke);
+            self.wake();
         }
         self.check();
         true
+    }
+
+    /// The deadline has come. More than a few at one instant are a loop that never waits.
+    fn wake(&mut self) {
+        self.woken = match self.woken {
+            (at, times) if at == self.now => (at, times + 1),
+            _ => (self.now, 1),
+        };
+        if self.woken.1 > MOST_WAKES {
+            self.violations
+                .push(format!("{:?}: woken {} times at one instant", self.now, self.woken.1));
+        }
+        self.feed(Event::Woke);
     }
 
     fn later(&mut self, after: Duration, what: Pending) {

@@ -47,6 +47,9 @@ impl World {
         if self.edge_blocks {
             return seen(View::Blocked, Some(Position::Off), quick);
         }
+        if self.edge_caches {
+            return seen(View::Cached, Some(Position::Off), quick);
+        }
         match self.home {
             Home::Serving | Home::OwnPathBroken | Home::BadCertificate => seen(View::Home, Some(Position::Off), quick),
             Home::Silent => seen(View::EdgeLostHome(522), Some(Position::Off), self.slow_edge),
