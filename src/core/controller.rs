@@ -238,7 +238,7 @@ impl Controller {
         self.check_home_proof(&mut alarms, now);
         self.follow_route(now);
         let wish = self.wish();
-        let unexplained = self.reconciler.desire(&wish, &self.policy, &mut alarms);
+        let unexplained = self.reconciler.desire(wish, &self.policy, &mut alarms);
         self.tell_unexplained(unexplained, now);
         if let Some(turn) = self.reconciler.prove_without_redirect(self.route, &self.policy, now.at) {
             self.take_turns(vec![turn], now);

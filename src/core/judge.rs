@@ -32,7 +32,7 @@ pub enum Evidence {
 }
 
 /// Rule 3's table, row by row.
-pub const fn verdict(mirror: Mirror, evidence: Evidence, origin: &Outcome) -> (Verdict, Cause) {
+pub const fn verdict(mirror: Mirror, evidence: Evidence, origin: Outcome) -> (Verdict, Cause) {
     match (mirror, evidence, origin) {
         (Mirror::Dark, _, _) => (Verdict::Unknown, Cause::OwnUplink),
         (Mirror::Ok, Evidence::Home | Evidence::Nothing, Outcome::Ok) => (Verdict::Up, Cause::HomeServes),
@@ -168,7 +168,7 @@ impl Judge {
         if evidence == Evidence::Nothing {
             return None;
         }
-        let (verdict, cause) = self.judge(&last.outcome, limits, now);
+        let (verdict, cause) = self.judge(last.outcome, limits, now);
         Some(Ruling {
             round: Round {
                 verdict,
@@ -227,7 +227,7 @@ impl Judge {
             Outcome::Failed(_) => self.failing_since.or(Some(probe.sent_at)),
         };
         self.last = Some(probe);
-        let (verdict, cause) = self.judge(&probe.outcome, limits, now);
+        let (verdict, cause) = self.judge(probe.outcome, limits, now);
         Ruling {
             round: Round {
                 verdict,
@@ -238,7 +238,7 @@ impl Judge {
         }
     }
 
-    fn judge(&self, outcome: &Outcome, limits: Limits, now: Instant) -> (Verdict, Cause) {
+    fn judge(&self, outcome: Outcome, limits: Limits, now: Instant) -> (Verdict, Cause) {
         let judged = verdict(self.mirror(outcome, limits, now), self.evidence(limits, now), outcome);
         match judged {
             (Verdict::Up, Cause::HomeServes) if self.edge_decides && self.edge_view() != Some(View::Home) => {
@@ -260,7 +260,7 @@ impl Judge {
     }
 
     /// A success needs nothing proven; a failure needs every faculty that it used.
-    fn mirror(&self, outcome: &Outcome, limits: Limits, now: Instant) -> Mirror {
+    fn mirror(&self, outcome: Outcome, limits: Limits, now: Instant) -> Mirror {
         let fresh = self
             .mirror
             .filter(|_| !self.mirror_is_stale(limits, now))
@@ -270,7 +270,7 @@ impl Judge {
         };
         let proven = match outcome {
             Outcome::Ok => true,
-            Outcome::Failed(Failing { used, .. }) => said.proven.prove(*used),
+            Outcome::Failed(Failing { used, .. }) => said.proven.prove(used),
         };
         if said.answered > 0 && proven && said.clock != ClockCheck::Contradicts {
             Mirror::Ok

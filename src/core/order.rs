@@ -8,7 +8,7 @@ use super::toggles::{Position, Role, Route, ToggleKey};
 
 impl Reconciler {
     /// Computes where each toggle should be. Returns those that were found on and that nobody remembers: they are put off.
-    pub fn desire(&mut self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<ToggleKey> {
+    pub fn desire(&mut self, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<ToggleKey> {
         let mut unexplained = Vec::new();
         let redirect = self.desired_redirect(wish, policy, alarms);
         let gate = self.desired_gate(wish, policy, alarms);
@@ -35,7 +35,7 @@ impl Reconciler {
     }
 
     /// A toggle found on that nobody remembers is put off only after a full window.
-    pub(super) fn off_if_explained(switch: &Switch, wish: &Wish) -> Option<Position> {
+    pub(super) fn off_if_explained(switch: &Switch, wish: Wish) -> Option<Position> {
         let remembered = switch.desired().is_some() || switch.configured() == Some(Position::Off);
         (remembered || wish.observed_enough).then_some(Position::Off)
     }
@@ -45,7 +45,7 @@ impl Reconciler {
     }
 
     /// Gate and proof first, then the redirect. Once on it stays on until the way home begins.
-    pub(super) fn desired_redirect(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
+    pub(super) fn desired_redirect(&self, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
         let now = self.of(Role::Redirect).next()?.desired();
         if wish.route == Route::Origin {
             let known = self.of(Role::Redirect).any(|switch| switch.desired().is_some());
@@ -93,7 +93,7 @@ impl Reconciler {
     }
 
     /// Open while the standby is or may soon be in use, and for a drain after that.
-    pub(super) fn desired_gate(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
+    pub(super) fn desired_gate(&self, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> Option<Position> {
         let gate = self.of(Role::Gate).next()?;
         if wish.route == Route::Standby || wish.prewarm {
             return Some(Position::On);
@@ -106,7 +106,7 @@ impl Reconciler {
 
     /// The gate never shuts before the redirect was seen off, home was proven and the drain is over.
     /// One that nobody remembers opening has no age: it is an orphan after a window.
-    pub(super) fn gate_may_shut(&self, wish: &Wish, policy: &Policy, alarms: &mut Alarms) -> bool {
+    pub(super) fn gate_may_shut(&self, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> bool {
         let proving = matches!(self.proof, Proof::Home { .. }) && wish.may_roll_back;
         let seen_off = match self.proof {
             Proof::Unneeded | Proof::HomeProven => true,

@@ -8,7 +8,7 @@ use super::ring::Effect;
 use super::snapshot::Snapshot;
 use super::status::{EpisodeStatus, Status, Switched, ToggleStatus};
 use super::switch::Switch;
-use super::time::{Alarms, Duration, Instant, Now};
+use super::time::{Alarms, Duration, Instant, Now, Stopwatch};
 use super::toggles::{Position, Role, Route};
 
 /// While an episode lasts its accumulated durations are saved this often.
@@ -205,20 +205,20 @@ fn intent_of(snapshot: &Snapshot) -> Snapshot {
     intent.since_home = snapshot.since_home.map(|_| Duration::ZERO);
     intent.phase = match snapshot.phase {
         Phase::Healthy { .. } => Phase::Healthy {
-            well: Default::default(),
+            well: Stopwatch::default(),
         },
         Phase::Suspect { .. } => Phase::Suspect {
             failures: 0,
             successes: 0,
-            dark: Default::default(),
-            quiet: Default::default(),
+            dark: Stopwatch::default(),
+            quiet: Stopwatch::default(),
         },
         Phase::FailedOver { .. } => Phase::FailedOver {
-            out: Default::default(),
+            out: Stopwatch::default(),
         },
         Phase::Recovering { .. } => Phase::Recovering {
             successes: 0,
-            quiet: Default::default(),
+            quiet: Stopwatch::default(),
         },
     };
     for toggle in &mut intent.toggles {

@@ -209,6 +209,9 @@ impl Reconciler {
             && let Some(switch) = self.switches.iter_mut().find(|switch| switch.key() == key)
         {
             switch.begin(id, action, now);
+            if key.role == Role::Gate && matches!(action, Action::Set(_, Position::Off)) {
+                self.standby.begin_anew();
+            }
         }
     }
 

@@ -11,7 +11,7 @@ const BROKEN_TRIES: u32 = 3;
 /// ... and the time over which they have to spread.
 const BROKEN_AFTER: Duration = Duration::from_secs(30);
 /// Looks further apart than this do not belong to one run.
-const SAME_RUN: Duration = Duration::from_secs(600);
+const SAME_RUN: Duration = Duration::from_secs(120);
 
 /// Remembers what the standby showed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,7 +96,7 @@ impl StandbyWatch {
         self.last
     }
 
-    /// The gate opened: what was seen before says nothing any more.
+    /// The gate moves: what was seen before says nothing any more.
     pub fn begin_anew(&mut self) {
         self.good = 0;
         self.bad = None;

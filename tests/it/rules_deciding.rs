@@ -186,12 +186,12 @@ fn r03_the_table_row_by_row() {
     let every = [Evidence::Home, EdgeLostHome, AppBroken, EdgeBroken, Nothing];
     for evidence in every {
         for outcome in [Outcome::Ok, FAILS] {
-            let dark = verdict(Mirror::Dark, evidence, &outcome);
+            let dark = verdict(Mirror::Dark, evidence, outcome);
             assert_eq!(dark, (Verdict::Unknown, Cause::OwnUplink), "row 1");
         }
     }
-    let ok = |evidence| verdict(Mirror::Ok, evidence, &Outcome::Ok);
-    let fails = |evidence| verdict(Mirror::Ok, evidence, &FAILS);
+    let ok = |evidence| verdict(Mirror::Ok, evidence, Outcome::Ok);
+    let fails = |evidence| verdict(Mirror::Ok, evidence, FAILS);
     assert_eq!(ok(Evidence::Home), (Verdict::Up, Cause::HomeServes), "row 2");
     assert_eq!(fails(Evidence::Home), (Verdict::Up, Cause::OwnPath), "row 3");
     assert_eq!(ok(EdgeLostHome), (Verdict::Down, Cause::EdgeLostHome), "row 4");

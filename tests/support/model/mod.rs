@@ -120,6 +120,25 @@ pub struct Remote {
     /// Another site wants it on.
     pub held: bool,
     pub told_on_since: Option<Instant>,
+    /// Somebody edited the object; the next read tells.
+    pub edited: bool,
+}
+
+/// A wrong order that core would never give; the world has to notice it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// The redirect goes on with the gate.
+    RedirectBeforeProof,
+    /// The gate shuts with the redirect.
+    GateBeforeDrain,
+    /// The gate shuts as soon as visitors are at the standby.
+    GateUnderRedirect,
+    /// Every write is sent twice.
+    Doubled,
+    /// A write although paused.
+    WriteWhilePaused,
+    /// A write before its intent is on disk.
+    WriteBeforeIntent,
 }
 
 #[derive(Clone, Debug)]
@@ -185,6 +204,7 @@ pub struct World {
     /// Whether broken rules of order are recorded (foreign writers make some of them unavoidable).
     pub violations: Vec<String>,
     pub probes_run: bool,
+    pub plant: Option<Plant>,
     pending: Vec<(Instant, u64, Pending)>,
     sequence: u64,
     next_probe: Instant,
@@ -234,6 +254,7 @@ impl World {
             fate: Fate::Done,
             held: false,
             told_on_since: None,
+            edited: false,
         };
         let remotes = layout.toggles.iter().map(|key| (*key, remote.clone())).collect();
         let controller = Controller::new(
@@ -268,6 +289,7 @@ impl World {
             notices: Vec::new(),
             violations: Vec::new(),
             probes_run: true,
+            plant: None,
             pending: Vec::new(),
             sequence: 0,
             next_probe: now,
@@ -379,6 +401,7 @@ impl World {
             return false;
         }
         self.now = self.now.max(next);
+        self.let_snooze_lapse();
         if let Some((at, sequence)) = pending
             && at <= next
         {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pilotlight::core::{Action, Effect, Event, Eye, Instant, OpId, Position, Role, Sighting, ToggleKey, View};
 
-use super::{Fate, GATE, Home, Pending, REDIRECT, TOGGLE_TIMEOUT, World, Write, secs};
+use super::{Fate, GATE, Home, Pending, Plant, REDIRECT, SILENCE, TOGGLE_TIMEOUT, World, Write, secs};
 
 impl World {
     pub(super) fn finish(&mut self, id: OpId, action: Action, fate: Fate) {
@@ -41,6 +41,7 @@ impl World {
                 }
                 self.in_flight.remove(&key);
                 let observed = self.observe(key, wanted.is_none());
+                self.remote(key).edited = false;
                 self.feed(Event::Settled {
                     id,
                     result: Ok(observed),
@@ -82,8 +83,40 @@ impl World {
                 Effect::Save(snapshot) => self.disk = Some(*snapshot),
                 Effect::Notify(notice) => self.notices.push((self.now, notice)),
                 Effect::Warm => {}
-                Effect::Act { id, action } => self.act(id, action),
+                Effect::Act { id, action } => {
+                    self.act(id, action);
+                    self.act_out(action);
+                }
             }
+        }
+    }
+
+    /// Carries out what is planted, after what core asked for.
+    fn act_out(&mut self, action: Action) {
+        let wrong = match (self.plant, action) {
+            (Some(Plant::RedirectBeforeProof), Action::Set(GATE, Position::On)) => Action::Set(REDIRECT, Position::On),
+            (Some(Plant::GateBeforeDrain), Action::Set(REDIRECT, Position::Off)) => Action::Set(GATE, Position::Off),
+            (Some(Plant::GateUnderRedirect), Action::Look(Eye::Visitor)) if self.redirects() => {
+                Action::Set(GATE, Position::Off)
+            }
+            (Some(Plant::Doubled), Action::Set(..)) => action,
+            (Some(Plant::WriteWhilePaused), Action::Look(Eye::Visitor))
+                if self.controller.status(self.clock()).mode.label() == "paused" =>
+            {
+                Action::Set(GATE, Position::On)
+            }
+            (Some(Plant::WriteBeforeIntent), Action::Look(Eye::Visitor)) => Action::Set(SILENCE, Position::On),
+            _ => return,
+        };
+        self.sequence += 1;
+        self.act(OpId(u64::MAX - self.sequence), wrong);
+    }
+
+    /// A snooze that nobody renewed ends by itself.
+    pub(super) fn let_snooze_lapse(&mut self) {
+        if self.snooze_until.is_some_and(|until| until <= self.now) {
+            self.snooze_until = None;
+            self.apply(SILENCE, Position::Off);
         }
     }
 
@@ -132,6 +165,7 @@ impl World {
         }
         if let Action::Set(_, position) = action {
             self.sets += 1;
+            self.check_intent(key, position);
             self.check_set(key, position);
             if self.controller.status(self.clock()).mode.label() == "paused" {
                 self.violations.push(format!("{:?}: {key} set while paused", self.now));
@@ -146,6 +180,20 @@ impl World {
         self.later(Duration::from_millis(200), Pending::Op { id, action, fate });
     }
 
+    /// Intent is on disk before a write leaves.
+    fn check_intent(&mut self, key: ToggleKey, position: Position) {
+        let recorded = self.disk.as_ref().is_some_and(|snapshot| {
+            snapshot
+                .toggles
+                .iter()
+                .any(|record| record.key == key && record.desired == position)
+        });
+        if !recorded {
+            self.violations
+                .push(format!("{:?}: {key} set before the intent was saved", self.now));
+        }
+    }
+
     /// Rules of order, checked when a write is about to leave.
     pub(super) fn check_set(&mut self, key: ToggleKey, position: Position) {
         let now = self.now;
@@ -154,8 +202,11 @@ impl World {
             remote.told_on_since = remote.told_on_since.or(Some(now));
         }
         if key == GATE && position == Position::Off {
-            let redirect = &self.remotes[&REDIRECT];
             let gate = &self.remotes[&GATE];
+            let Some(redirect) = self.remotes.get(&REDIRECT) else {
+                self.remote(GATE).told_on_since = None;
+                return;
+            };
             if redirect.position == Position::On {
                 self.violations
                     .push(format!("{now:?}: gate told to shut while the redirect is on"));
@@ -170,10 +221,7 @@ impl World {
             self.remote(GATE).told_on_since = None;
         }
         if key == REDIRECT && position == Position::On && self.position(REDIRECT) == Position::Off {
-            let patience = self.remotes[&GATE]
-                .told_on_since
-                .is_none_or(|since| now.since(since) < self.policy.gate_patience);
-            if !self.gate_open() && patience {
+            if !self.gate_open() && self.patience_lasts() {
                 self.violations
                     .push(format!("{now:?}: redirect told to go on before the gate was open"));
             }
@@ -182,16 +230,18 @@ impl World {
 
     /// Checked on the world after every step.
     pub(super) fn check(&mut self) {
-        if self.redirects() && !self.gate_open() {
-            let patience = self.remotes[&GATE]
-                .told_on_since
-                .is_none_or(|since| self.now.since(since) < self.policy.gate_patience);
-            if patience {
-                self.violations.push(format!(
-                    "{:?}: visitors meet a shut gate although patience lasts",
-                    self.now
-                ));
-            }
+        if self.redirects() && !self.gate_open() && self.patience_lasts() {
+            self.violations.push(format!(
+                "{:?}: visitors meet a shut gate although patience lasts",
+                self.now
+            ));
         }
+    }
+
+    fn patience_lasts(&self) -> bool {
+        self.remotes.get(&GATE).is_some_and(|gate| {
+            gate.told_on_since
+                .is_none_or(|since| self.now.since(since) < self.policy.gate_patience)
+        })
     }
 }

@@ -108,7 +108,7 @@ impl World {
             effective,
             lapses_in: lapses_in.flatten(),
             held_by_other: remote.held,
-            edited: false,
+            edited: remote.edited,
         }
     }
 }
