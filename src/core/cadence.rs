@@ -1,5 +1,6 @@
 //! How often to look through which eye.
 
+use super::commands::ClockTrust;
 use super::controller::Controller;
 use super::evidence::Eye;
 use super::looks::{Cadence, MOST_IN_FLIGHT};
@@ -22,9 +23,9 @@ impl Controller {
         };
         match eye {
             Eye::Mirror => {
-                let asked = self.judge.wants_mirror() || self.ask_mirror;
+                let asked = self.judge.wants_mirror() || self.clock_trust == ClockTrust::Unasked;
                 let every = if asked { Duration::ZERO } else { DOUBT_EVERY };
-                (asked || self.clock_doubtful).then_some(steady(every))
+                (asked || self.clock_trust == ClockTrust::Doubtful).then_some(steady(every))
             }
             Eye::Visitor => Some(self.visitor_cadence(alarms)),
             Eye::Standby => self.standby_cadence(alarms),

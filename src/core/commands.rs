@@ -8,6 +8,17 @@ use super::ring::{Command, Order};
 use super::time::{Alarms, Duration, Instant, Now};
 use super::toggles::Route;
 
+/// How far the wall clock is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClockTrust {
+    /// Nothing speaks against it.
+    Full,
+    /// It may have jumped; the references are to be asked at once.
+    Unasked,
+    /// The references contradict it, or could not confirm it.
+    Doubtful,
+}
+
 impl Controller {
     pub(super) fn command(&mut self, command: Command, now: Now) {
         let Command { order, pin } = command;
@@ -54,7 +65,7 @@ impl Controller {
             return;
         };
         let left = Duration::from_millis(until.0.saturating_sub(now.wall.0));
-        if !self.clock_doubtful && alarms.passed(now.at + left) {
+        if self.clock_trust == ClockTrust::Full && alarms.passed(now.at + left) {
             self.end_override(true, now);
         }
     }
@@ -70,17 +81,16 @@ impl Controller {
 
     /// The references have to confirm the wall clock before an override may end by itself.
     pub(super) fn doubt_clock(&mut self) {
-        self.clock_doubtful = true;
-        self.ask_mirror = true;
+        self.clock_trust = ClockTrust::Unasked;
     }
 
     /// The references' word on the wall clock; while they say nothing, it stays as doubtful as it was.
     pub(super) fn check_clock(&mut self, clock: ClockCheck) {
-        self.ask_mirror = false;
-        match clock {
-            ClockCheck::Agrees => self.clock_doubtful = false,
-            ClockCheck::Contradicts => self.clock_doubtful = true,
-            ClockCheck::Unknown => {}
-        }
+        self.clock_trust = match (clock, self.clock_trust) {
+            (ClockCheck::Agrees, _) | (ClockCheck::Unknown, ClockTrust::Full) => ClockTrust::Full,
+            (ClockCheck::Contradicts, _) | (ClockCheck::Unknown, ClockTrust::Unasked | ClockTrust::Doubtful) => {
+                ClockTrust::Doubtful
+            }
+        };
     }
 }

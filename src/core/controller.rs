@@ -1,5 +1,6 @@
 //! The only door to core: events in, effects out.
 
+use super::commands::ClockTrust;
 use super::episode::Episode;
 use super::evidence::Eye;
 use super::jitter::Jitter;
@@ -15,6 +16,7 @@ use super::status::{Judgement, Seen, Totals};
 use super::telling::Watches;
 use super::time::{Alarms, Duration, Instant, Now, Stopwatch};
 use super::toggles::{Route, ToggleKey};
+use super::turns::Known;
 
 /// The references' answer counts for at least this long, however short the hold.
 const LEAST_MIRROR_FRESH: Duration = Duration::from_secs(1);
@@ -53,12 +55,9 @@ pub struct Controller {
     pub(super) observed_enough: bool,
     /// Intent was restored, or home was judged at least once: only then may anything be written.
     pub(super) may_write: bool,
-    /// Nothing was known of the redirect yet since the start.
-    pub(super) redirect_unseen: bool,
-    /// The redirect's record was not read yet since the start.
-    pub(super) redirect_unread: bool,
-    pub(super) clock_doubtful: bool,
-    pub(super) ask_mirror: bool,
+    /// How the redirect is known since the start.
+    pub(super) redirect_known: Known,
+    pub(super) clock_trust: ClockTrust,
     pub(super) watches: Watches,
     pub(super) totals: Totals,
     pub(super) notices: Vec<Notice>,
@@ -94,10 +93,8 @@ impl Controller {
             watching: Stopwatch::default(),
             observed_enough: false,
             may_write: false,
-            redirect_unseen: true,
-            redirect_unread: true,
-            clock_doubtful: false,
-            ask_mirror: false,
+            redirect_known: Known::Not,
+            clock_trust: ClockTrust::Full,
             watches: Watches::default(),
             totals: Totals::default(),
             notices: Vec::new(),

@@ -1,5 +1,6 @@
 //! The controller seen from outside: what is saved, and what may be shown.
 
+use super::commands::ClockTrust;
 use super::controller::Controller;
 use super::evidence::View;
 use super::machine::{Failback, Mode, Phase};
@@ -111,7 +112,7 @@ impl Controller {
             blind_since: self.blind_since(),
             saving: self.saved.works,
             observed_enough: self.observed_enough,
-            clock_doubtful: self.clock_doubtful,
+            clock_doubtful: self.clock_trust != ClockTrust::Full,
             totals: self.totals,
         }
     }

@@ -11,6 +11,17 @@ use super::switch::{DriftReply, Ended};
 use super::time::{Instant, Now, Stopwatch};
 use super::toggles::{Failure, Observed, Position, Role, Route, ToggleKey};
 
+/// How the redirect is known since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Not at all.
+    Not,
+    /// By a visitor's sight.
+    Seen,
+    /// By the provider's record.
+    Read,
+}
+
 impl Controller {
     /// An operation ended. While paused a drift is only reported: the next read after the pause decides anew.
     pub(super) fn settled(&mut self, id: OpId, result: Result<Observed, Failure>, now: Now) {
@@ -21,7 +32,7 @@ impl Controller {
         let turns = self.reconciler.ended(id, result, drift, &mut self.jitter, now.at);
         self.take_turns(turns, now);
         if self.reconciler.configured(Role::Redirect).is_some() {
-            self.redirect_unread = false;
+            self.redirect_known = Known::Read;
         }
     }
 
@@ -105,7 +116,10 @@ impl Controller {
         let Some(position) = self.reconciler.redirect() else {
             return;
         };
-        let first = std::mem::take(&mut self.redirect_unseen);
+        let first = self.redirect_known == Known::Not;
+        if first {
+            self.redirect_known = Known::Seen;
+        }
         let remembered = self
             .reconciler
             .switches()
@@ -157,7 +171,7 @@ impl Controller {
         };
         self.totals.drifts += 1;
         let redirect = toggle.role == Role::Redirect;
-        if redirect && found == Position::Off && self.redirect_unread && matches!(self.mode, Mode::Auto) {
+        if redirect && found == Position::Off && self.redirect_known != Known::Read && self.mode == Mode::Auto {
             self.phase = Phase::Healthy {
                 well: Stopwatch::default(),
             };

@@ -141,7 +141,7 @@ pub enum Plant {
     WriteBeforeIntent,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Pending {
     Probe {
         sent_at: Instant,
@@ -181,6 +181,10 @@ pub struct Write {
 
 /// The world.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of the world that a test sets"
+)]
 pub struct World {
     pub now: Instant,
     pub policy: Policy,

@@ -220,11 +220,10 @@ impl World {
             }
             self.remote(GATE).told_on_since = None;
         }
-        if key == REDIRECT && position == Position::On && self.position(REDIRECT) == Position::Off {
-            if !self.gate_open() && self.patience_lasts() {
-                self.violations
-                    .push(format!("{now:?}: redirect told to go on before the gate was open"));
-            }
+        let redirects_anew = key == REDIRECT && position == Position::On && self.position(REDIRECT) == Position::Off;
+        if redirects_anew && !self.gate_open() && self.patience_lasts() {
+            self.violations
+                .push(format!("{now:?}: redirect told to go on before the gate was open"));
         }
     }
 

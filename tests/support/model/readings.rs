@@ -22,14 +22,6 @@ impl World {
         self.told().into_iter().filter(|told| *told == name).count()
     }
 
-    /// When a notice was first given, since the start.
-    pub fn told_at(&self, name: &str) -> Option<Instant> {
-        self.notices
-            .iter()
-            .find(|(_, notice)| notice.what.name() == name)
-            .map(|(at, _)| *at)
-    }
-
     /// When a toggle was last written to `position`.
     pub fn written_at(&self, key: ToggleKey, position: Position) -> Option<Instant> {
         self.writes
