@@ -77,8 +77,8 @@ impl StandbyWatch {
     }
 
     /// One good answer, and the next one proves it: look again at once.
-    pub const fn is_half_seen(&self) -> bool {
-        self.good > 0 && !self.is_seen()
+    pub fn is_half_seen(&self) -> bool {
+        self.good > 0 && !self.is_seen() && self.last.is_some_and(|last| last.view == View::Standby)
     }
 
     /// Answered badly three times over half a minute, or with a wrong certificate even once.

@@ -6,7 +6,6 @@
     reason = "the modules of a test binary share helpers; nothing is exported"
 )]
 
-#[cfg(test)] // so that clippy grants the helpers what it grants tests
 #[path = "../support/mod.rs"]
 mod support;
 
