@@ -124,6 +124,20 @@ fn calm(world: &mut World, home: Home) {
     }
 }
 
+/// What may be told once on each leg of an episode.
+const ONCE_ON_A_LEG: [&str; 10] = [
+    "failover_started",
+    "failed_over",
+    "recovering",
+    "relapsed",
+    "failback_started",
+    "back_home",
+    "rolled_back",
+    "partly_switched",
+    "unverified",
+    "redirect_loop",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -192,5 +206,44 @@ proptest! {
             happen(&mut world, op);
         }
         prop_assert!(world.writes.is_empty() && world.sets == 0, "{:?}", world.writes);
+    }
+
+    /// Foreign writers and crashes change neither: never two operations in flight, no write before its intent is saved,
+    /// nothing is woken without end.
+    #[test]
+    fn with_foreign_writers_and_crashes_operations_stay_single_and_intent_comes_first(
+        ops in prop::collection::vec(anything(), 1..60)
+    ) {
+        let mut world = World::new(policy());
+        for op in &ops {
+            happen(&mut world, op);
+        }
+        let broken: Vec<_> = world
+            .violations
+            .iter()
+            .filter(|violation| {
+                ["in flight", "paused", "intent", "woken"].iter().any(|rule| violation.contains(rule))
+            })
+            .collect();
+        prop_assert!(broken.is_empty(), "{broken:?}");
+    }
+
+    #[test]
+    fn a_leg_is_told_once(ops in prop::collection::vec(anything(), 1..60)) {
+        let mut world = World::new(policy());
+        for op in &ops {
+            happen(&mut world, op);
+        }
+        calm(&mut world, Home::Serving);
+        world.run(secs(3600));
+        let mut told = std::collections::BTreeSet::new();
+        let mut leg = 0;
+        for (_, notice) in &world.notices {
+            let name = notice.what.name();
+            leg += u32::from(matches!(name, "failover_started" | "failback_started"));
+            if ONCE_ON_A_LEG.contains(&name) {
+                prop_assert!(told.insert((notice.episode, leg, name)), "{name} twice: {:?}", world.told());
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use pilotlight::core::{
     Cause, Effect, Event, Faculties, Failing, Outcome, Phase, Policy, Position, Route, Verdict, What, Why,
 };
 
-use crate::support::model::{CLEAR, DARK, GATE, Home, REDIRECT, SILENCE, World, find, policy, rests, secs};
+use crate::support::model::{CLEAR, DARK, Home, REDIRECT, World, find, policy, rests, secs};
 
 const FAILS: Outcome = Outcome::Failed(Failing {
     why: Why::Refused,
@@ -363,126 +363,6 @@ fn r03_after_a_clock_gap_evidence_from_before_counts_no_more() {
 }
 
 #[test]
-fn r04_a_start_into_an_outage_decides_only_after_a_full_window() {
-    let mut world = World::new(policy());
-    world.home = Home::Refusing;
-    world.run(secs(29));
-    assert!(!world.was_told("failover_started"));
-    assert!(world.run_until(secs(10), |world| world.was_told("failover_started")));
-}
-
-#[test]
-fn r04_no_state_but_the_redirect_on_is_adopted_as_failed_over() {
-    for home in [Home::Silent, Home::Serving] {
-        let mut world = failed_over();
-        world.home = home;
-        world.forget_disk();
-        let writes = world.writes.len();
-        world.crash_and_restart();
-        world.run(secs(60));
-        assert!(world.was_told("adopted"));
-        assert_eq!(world.controller.status(world.clock()).route, Route::Standby);
-        assert_eq!(world.writes.len(), writes, "nothing changes for visitors");
-        if home == Home::Serving {
-            assert!(world.run_until(secs(3600), |world| rests(world, Route::Origin)));
-        }
-    }
-}
-
-#[test]
-fn r04_saved_as_failed_over_but_the_redirect_found_off_is_reported_and_decided_afresh() {
-    for home in [Home::Silent, Home::Serving] {
-        let mut world = failed_over();
-        world.home = home;
-        world.meddle(REDIRECT, Position::Off);
-        world.crash_and_restart();
-        world.run(secs(3));
-        assert!(world.was_told("found_off"), "{:?}", world.told());
-        assert_eq!(world.controller.status(world.clock()).route, Route::Origin);
-        world.run(secs(25));
-        assert_eq!(world.position(REDIRECT), Position::Off, "not before a full window");
-        let route = if home == Home::Silent {
-            Route::Standby
-        } else {
-            Route::Origin
-        };
-        assert!(
-            world.run_until(secs(1200), |world| rests(world, route)),
-            "{:?}",
-            world.told()
-        );
-    }
-}
-
-#[test]
-fn r04_a_gate_found_open_alone_is_an_orphan_after_one_window() {
-    let mut world = World::new(policy());
-    world.meddle(GATE, Position::On);
-    world.run(secs(25));
-    assert_eq!(world.position(GATE), Position::On);
-    world.run(secs(15));
-    assert_eq!(world.position(GATE), Position::Off);
-    assert_eq!(world.told(), ["orphan"]);
-}
-
-#[test]
-fn r04_a_start_that_finds_everything_as_saved_writes_and_says_nothing() {
-    for route in [Route::Origin, Route::Standby] {
-        let mut world = if route == Route::Standby { failed_over() } else { seen() };
-        let (writes, told) = (world.writes.len(), world.notices.len());
-        for _ in 0..5 {
-            world.crash_and_restart();
-            world.run(secs(45));
-        }
-        assert_eq!(world.writes.len(), writes);
-        assert_eq!(world.notices.len(), told, "{:?}", world.told());
-        assert!(rests(&world, route));
-    }
-}
-
-#[test]
-fn r04_a_restart_keeps_the_countdown_home() {
-    let mut world = failed_over();
-    world.home = Home::Serving;
-    world.run(secs(300));
-    world.crash_and_restart();
-    world.run(secs(200));
-    assert_eq!(world.phase(), "recovering", "not before up_for, restart or not");
-    assert!(world.run_until(secs(200), |world| world.was_told("failback_started")));
-}
-
-#[test]
-fn r04_a_restart_does_not_shorten_the_way_home_when_the_edge_hides_the_standby() {
-    let mut world = failed_over();
-    world.home = Home::Serving;
-    world.run(secs(100));
-    world.edge_works = false;
-    world.crash_and_restart();
-    world.run(secs(300));
-    assert_eq!(world.position(REDIRECT), Position::On, "{:?}", world.told());
-}
-
-#[test]
-fn r04_episodes_keep_their_number_over_restarts_and_never_share_one() {
-    let mut world = failed_over();
-    let first = world.controller.status(world.clock()).episode.map(|episode| episode.id);
-    world.crash_and_restart();
-    world.run(secs(10));
-    assert_eq!(
-        world.controller.status(world.clock()).episode.map(|episode| episode.id),
-        first
-    );
-    world.home = Home::Serving;
-    assert!(world.run_until(secs(3600), |world| rests(world, Route::Origin)));
-    world.crash_and_restart();
-    world.run(secs(60));
-    world.home = Home::Silent;
-    assert!(world.run_until(secs(60), |world| world.phase() == "suspect"));
-    let second = world.controller.status(world.clock()).episode.map(|episode| episode.id);
-    assert!(second > first, "{second:?} after {first:?}");
-}
-
-#[test]
 fn r05_an_answer_older_than_the_newest_counted_is_recorded_not_counted() {
     let mut world = seen();
     let late = world.now - secs(20);
@@ -518,12 +398,4 @@ fn r05_a_late_success_does_not_hide_newer_failures_that_wait_for_the_mirror() {
     world.feed(probed(sent, Outcome::Ok));
     world.run(secs(1));
     assert_eq!(world.phase(), "suspect", "{:?}", world.told());
-}
-
-#[test]
-fn all_toggles_are_off_in_a_world_that_was_always_well() {
-    let world = seen();
-    for key in [GATE, REDIRECT, SILENCE] {
-        assert_eq!(world.position(key), Position::Off);
-    }
 }
