@@ -236,7 +236,9 @@ impl Reconciler {
             if matches!(ended, Ended::Drifted { .. }) {
                 turns.push(Turn::Drift(key, ended));
             }
-            if let Ok(observed) = result {
+            if ended != Ended::Failed
+                && let Ok(observed) = result
+            {
                 turns.push(Turn::Worked(key));
                 if observed.edited {
                     turns.push(Turn::Edited(key));

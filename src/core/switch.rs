@@ -53,6 +53,19 @@ struct Flight {
     action: Action,
 }
 
+impl Flight {
+    /// An answer without a position, or a write that left another one, is a failure: tried again later, not at once.
+    fn checked(&self, observed: Observed) -> Result<Observed, Failure> {
+        match (self.action, observed.configured) {
+            (_, None) => Err(Failure::new(FailureKind::Nonsense)),
+            (Action::Set(_, wanted), Some(is)) if is != wanted && !observed.held_by_other => {
+                Err(Failure::new(FailureKind::NotApplied))
+            }
+            (_, Some(_)) => Ok(observed),
+        }
+    }
+}
+
 /// Operations fail.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
@@ -289,7 +302,7 @@ impl Switch {
         let Some(flight) = self.flight.take_if(|flight| flight.id == id) else {
             return Ended::NotMine;
         };
-        match result {
+        match result.and_then(|observed| flight.checked(observed)) {
             Ok(observed) => self.know(observed, drift, now),
             Err(failure) => {
                 self.fail(flight.action, failure, jitter, now);

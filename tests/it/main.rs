@@ -16,6 +16,7 @@ mod config;
 mod core_machine;
 mod core_planted;
 mod core_properties;
+mod core_switch;
 mod crash;
 mod daemon;
 mod documents;

@@ -1,0 +1,72 @@
+//! One toggle under control, by itself: what an odd answer leads to.
+
+use pilotlight::core::jitter::Jitter;
+use pilotlight::core::switch::{Ended, Switch};
+use pilotlight::core::time::Alarms;
+use pilotlight::core::{Action, DriftPolicy, FailureKind, Instant, Observed, OpId, Position};
+
+use crate::support::model::{REDIRECT, secs};
+
+const NOW: Instant = Instant::at(secs(100));
+
+fn read(configured: Option<Position>) -> Observed {
+    Observed {
+        configured,
+        ..Observed::default()
+    }
+}
+
+/// Starts what is due at `now` and ends it with `observed`.
+fn turn(switch: &mut Switch, id: u64, observed: Observed, now: Instant) -> (Option<Action>, Ended) {
+    let mut jitter = Jitter::new(7);
+    let action = switch.next_action(true, secs(300), &mut Alarms::new(now));
+    if let Some(action) = action {
+        switch.begin(OpId(id), action, now);
+    }
+    let ended = switch.end(OpId(id), Ok(observed), DriftPolicy::Repair, &mut jitter, now);
+    (action, ended)
+}
+
+#[test]
+fn r11_an_answer_without_a_position_is_a_failure_and_waits_before_the_next_try() {
+    let mut switch = Switch::new(REDIRECT);
+    let (action, ended) = turn(&mut switch, 1, read(None), NOW);
+    assert_eq!(action, Some(Action::Observe(REDIRECT)));
+    assert_eq!(ended, Ended::Failed);
+    assert_eq!(switch.failing().map(|(kind, _)| kind), Some(FailureKind::Nonsense));
+    let mut alarms = Alarms::new(NOW);
+    assert_eq!(switch.next_action(true, secs(300), &mut alarms), None);
+    assert!(alarms.next().is_some_and(|at| at > NOW));
+}
+
+#[test]
+fn r09_a_write_that_left_another_position_is_not_believed_and_not_repeated_at_once() {
+    let mut switch = Switch::new(REDIRECT);
+    switch.want(Position::On);
+    let (action, ended) = turn(&mut switch, 1, read(Some(Position::Off)), NOW);
+    assert_eq!(action, Some(Action::Set(REDIRECT, Position::On)));
+    assert_eq!(ended, Ended::Failed);
+    assert_eq!(switch.failing().map(|(kind, _)| kind), Some(FailureKind::NotApplied));
+    assert_eq!(switch.configured(), None, "the position is unknown");
+    assert_eq!(switch.next_action(true, secs(300), &mut Alarms::new(NOW)), None);
+    let (action, ended) = turn(&mut switch, 2, read(Some(Position::On)), NOW + secs(91));
+    assert_eq!(action, Some(Action::Set(REDIRECT, Position::On)));
+    assert_eq!(ended, Ended::Known);
+    assert!(switch.is_settled());
+}
+
+#[test]
+fn r09_an_answer_to_an_operation_of_another_time_is_not_mine() {
+    let mut switch = Switch::new(REDIRECT);
+    let (_, ended) = turn(&mut switch, 1, read(Some(Position::Off)), NOW);
+    assert_eq!(ended, Ended::Known);
+    let late = switch.end(
+        OpId(1),
+        Ok(read(Some(Position::On))),
+        DriftPolicy::Repair,
+        &mut Jitter::new(7),
+        NOW + secs(1),
+    );
+    assert_eq!(late, Ended::NotMine);
+    assert_eq!(switch.configured(), Some(Position::Off));
+}
