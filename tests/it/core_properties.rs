@@ -234,6 +234,8 @@ proptest! {
         for op in &ops {
             happen(&mut world, op);
         }
+        let remembered = world.disk.as_ref().and_then(|disk| disk.episode.as_ref()).map_or(0, |episode| episode.told.len());
+        prop_assert!(remembered <= 24, "what was told on legs before is forgotten: {remembered}");
         calm(&mut world, Home::Serving);
         world.run(secs(3600));
         let mut told = std::collections::BTreeSet::new();
