@@ -30,6 +30,8 @@ pub struct Switch {
     flight: Option<Flight>,
     /// What the shared resource was last told that this site wants.
     declared: Option<Position>,
+    /// The last write that was sent, perhaps without an answer, told it to go off.
+    told_off: bool,
     trouble: Option<Trouble>,
     not_before: Instant,
     echoes: Vec<Instant>,
@@ -121,6 +123,7 @@ impl Switch {
             read_at: None,
             flight: None,
             declared: None,
+            told_off: false,
             trouble: None,
             not_before: Instant::ZERO,
             echoes: Vec::new(),
@@ -137,6 +140,7 @@ impl Switch {
     pub fn restore(&mut self, record: &ToggleRecord, now: Instant) {
         self.desired = Some(record.desired);
         self.settled = record.settled;
+        self.told_off = record.desired == Position::Off;
         self.on_for = record.on_for.map(|shown| Stopwatch::stopped(shown).mark(now));
         self.off_for = record.off_for.map(|shown| Stopwatch::stopped(shown).mark(now));
     }
@@ -280,12 +284,14 @@ impl Switch {
     /// Notes that `action` is in flight now.
     pub fn begin(&mut self, id: OpId, action: Action, now: Instant) {
         self.echoes.retain(|at| *at > now);
-        if matches!(action, Action::Set(_, Position::On)) && self.on_for.is_none() {
+        let opens_anew = self.told_off || self.on_for.is_none();
+        if matches!(action, Action::Set(_, Position::On)) && opens_anew {
             self.on_for = Some(Stopwatch::running(now));
             self.off_for = None;
         }
         if let Action::Set(_, position) = action {
             self.declared = Some(position);
+            self.told_off = position == Position::Off;
         }
         self.flight = Some(Flight { id, action });
     }

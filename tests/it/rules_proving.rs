@@ -404,3 +404,17 @@ fn r09_late_and_lost_replies_in_every_place_end_where_they_should() {
         assert_eq!(world.violations, Vec::<String>::new(), "{fate:?}");
     }
 }
+
+#[test]
+fn r07_patience_counts_anew_after_a_gate_was_told_to_shut_and_the_reply_was_lost() {
+    let mut world = World::new(policy());
+    world.edge_blocks = true;
+    world.command(Order::Force(Route::Standby), 61);
+    world.edge_works = false;
+    world.run(Duration::from_millis(660_200));
+    world.home = Home::Silent;
+    world.remote(GATE).fates = vec![Fate::LostReply];
+    world.edge_works = true;
+    world.run(Duration::from_millis(34_900));
+    assert_eq!(world.violations, Vec::<String>::new());
+}
