@@ -25,7 +25,7 @@ impl Controller {
             Eye::Mirror => {
                 let asked = self.judge.wants_mirror() || self.clock_trust == ClockTrust::Unasked;
                 let every = if asked { Duration::ZERO } else { DOUBT_EVERY };
-                (asked || self.clock_trust == ClockTrust::Doubtful).then_some(steady(every))
+                (asked || self.clock_trust != ClockTrust::Full).then_some(steady(every))
             }
             Eye::Visitor => Some(self.visitor_cadence(alarms)),
             Eye::Standby => self.standby_cadence(alarms),

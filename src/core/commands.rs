@@ -1,7 +1,7 @@
 //! The operator, and the clocks that an override goes by.
 
 use super::controller::Controller;
-use super::evidence::{Cause, ClockCheck};
+use super::evidence::{Cause, ClockCheck, Reflection};
 use super::machine::{Mode, Pin};
 use super::notice::What;
 use super::ring::{Command, Order};
@@ -15,7 +15,9 @@ pub(super) enum ClockTrust {
     Full,
     /// It may have jumped; the references are to be asked at once.
     Unasked,
-    /// The references contradict it, or could not confirm it.
+    /// It may have jumped, and no reference answered so far.
+    Unconfirmed,
+    /// The references contradict it.
     Doubtful,
 }
 
@@ -84,13 +86,16 @@ impl Controller {
         self.clock_trust = ClockTrust::Unasked;
     }
 
-    /// The references' word on the wall clock; while they say nothing, it stays as doubtful as it was.
-    pub(super) fn check_clock(&mut self, clock: ClockCheck) {
-        self.clock_trust = match (clock, self.clock_trust) {
+    /// The references' word on the wall clock. Two have to contradict it to make it doubtful, and then one has to agree again;
+    /// after a gap it is enough that some answer and none contradicts.
+    pub(super) fn check_clock(&mut self, said: &Reflection) {
+        self.clock_trust = match (said.clock, self.clock_trust) {
             (ClockCheck::Agrees, _) | (ClockCheck::Unknown, ClockTrust::Full) => ClockTrust::Full,
-            (ClockCheck::Contradicts, _) | (ClockCheck::Unknown, ClockTrust::Unasked | ClockTrust::Doubtful) => {
-                ClockTrust::Doubtful
+            (ClockCheck::Unknown, ClockTrust::Unasked | ClockTrust::Unconfirmed) if said.answered > 0 => {
+                ClockTrust::Full
             }
+            (ClockCheck::Unknown, ClockTrust::Unasked | ClockTrust::Unconfirmed) => ClockTrust::Unconfirmed,
+            (ClockCheck::Contradicts, _) | (ClockCheck::Unknown, ClockTrust::Doubtful) => ClockTrust::Doubtful,
         };
     }
 }

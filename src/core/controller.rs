@@ -162,7 +162,7 @@ impl Controller {
             Event::Looked { id, sighting } => self.looked(id, sighting, now),
             Event::Mirrored { id, reflection } => {
                 self.looks.end(id);
-                self.check_clock(reflection.clock);
+                self.check_clock(&reflection);
                 let limits = self.limits();
                 for ruling in self.judge.mirrored(reflection, limits, now.at) {
                     self.rule(ruling, now);

@@ -54,8 +54,10 @@ impl Reconciler {
         if self.looped {
             return Some(Position::Off);
         }
-        if now == Some(Position::On) && !self.redirect_was_lost() {
-            return now;
+        // Found on and adopted: what visitors have is not taken away for want of a proof.
+        let adopted = now.is_none() && self.redirect() == Some(Position::On);
+        if adopted || (now == Some(Position::On) && !self.redirect_was_lost()) {
+            return Some(Position::On);
         }
         let go = !wish.hold_redirect && self.may_redirect(policy, alarms);
         Some(if go { Position::On } else { Position::Off })

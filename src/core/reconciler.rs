@@ -263,8 +263,9 @@ impl Reconciler {
             self.standby.begin_anew();
         }
         match observed.effective {
-            Some(Position::On) => self.standby.told_effective(View::Standby, now),
-            Some(Position::Off) => self.standby.told_effective(View::Shut, now),
+            // One good answer more, no proof: a shared gate may have been asked for another site.
+            Some(Position::On) => self.standby.saw(View::Standby, now, now),
+            Some(Position::Off) => self.standby.saw(View::Shut, now, now),
             None => {}
         }
     }

@@ -59,13 +59,6 @@ impl StandbyWatch {
         }
     }
 
-    /// The provider's data plane was asked twice in a row by the gate itself.
-    pub fn told_effective(&mut self, view: View, now: Instant) {
-        self.last = Some(Seen { view, at: now });
-        self.good = if view == View::Standby { GOOD_IN_A_ROW } else { 0 };
-        self.bad = None;
-    }
-
     /// Two good answers in a row, the last one not older than `fresh`.
     pub fn is_proven(&self, fresh: Duration, now: Instant) -> bool {
         self.is_seen() && self.last.is_some_and(|last| now.since(last.at) <= fresh)

@@ -18,6 +18,9 @@ const ECHO_UNTIL: Duration = Duration::from_secs(180);
 /// People are told of a toggle that cannot be moved for this long.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
+/// A hint from outside makes a toggle be read again at most this often.
+const DOUBT_EVERY: Duration = Duration::from_secs(60);
+
 /// One toggle under control.
 #[derive(Clone, Debug)]
 pub struct Switch {
@@ -27,6 +30,7 @@ pub struct Switch {
     settled: bool,
     observed: Observed,
     read_at: Option<Instant>,
+    doubted_at: Option<Instant>,
     flight: Option<Flight>,
     /// What the shared resource was last told that this site wants.
     declared: Option<Position>,
@@ -34,6 +38,8 @@ pub struct Switch {
     told_off: bool,
     trouble: Option<Trouble>,
     not_before: Instant,
+    /// Our own budget allows no routine read before this.
+    reads_from: Instant,
     echoes: Vec<Instant>,
     /// The position of a write without an answer, and until when it may come true unasked.
     unanswered: Option<(Position, Instant)>,
@@ -121,11 +127,13 @@ impl Switch {
                 edited: false,
             },
             read_at: None,
+            doubted_at: None,
             flight: None,
             declared: None,
             told_off: false,
             trouble: None,
             not_before: Instant::ZERO,
+            reads_from: Instant::ZERO,
             echoes: Vec::new(),
             unanswered: None,
             on_for: None,
@@ -241,9 +249,11 @@ impl Switch {
         }
     }
 
-    /// Reads it again soon: something outside hints that it moved.
-    pub fn doubt(&mut self) {
-        if self.flight.is_none() {
+    /// Reads it again at once: something outside hints that it moved. A hint that goes on counts once a minute.
+    pub fn doubt(&mut self, now: Instant) {
+        let rested = self.doubted_at.is_none_or(|at| now.since(at) >= DOUBT_EVERY);
+        if rested && self.flight.is_none() {
+            self.doubted_at = Some(now);
             self.read_at = None;
         }
     }
@@ -276,6 +286,9 @@ impl Switch {
     }
 
     fn must_read(&mut self, verify_every: Duration, alarms: &mut Alarms) -> bool {
+        if !alarms.passed(self.reads_from) {
+            return false;
+        }
         let echo = self.echoes.first().is_some_and(|at| alarms.passed(*at));
         let stale = self.read_at.is_none_or(|at| alarms.passed(at + verify_every));
         echo || stale || self.observed.configured.is_none()
@@ -381,6 +394,11 @@ impl Switch {
 
     /// A failed write makes the position unknown; one without an answer may still come true later.
     fn fail(&mut self, action: Action, failure: Failure, jitter: &mut Jitter, now: Instant) {
+        if matches!(action, Action::Observe(_)) && failure.kind == FailureKind::HeldBack {
+            // A routine read that waits its turn is no trouble, and a write that is needed does not wait with it.
+            self.reads_from = now + jitter.delay(failure, 1);
+            return;
+        }
         let attempts = self.trouble.map_or(1, |trouble| trouble.attempts.saturating_add(1));
         let since = self.trouble.map_or(now, |trouble| trouble.since);
         let told = self.trouble.is_some_and(|trouble| trouble.told);

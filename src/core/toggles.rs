@@ -108,8 +108,10 @@ pub enum FailureKind {
     NoAnswer,
     /// The provider is in trouble (5xx).
     Unavailable,
-    /// Too many requests, at the provider or in our own budget.
+    /// Too many requests, says the provider.
     Limited,
+    /// Not sent: our own budget of calls is spent, or another operation stands before this one.
+    HeldBack,
     /// Somebody else wrote at the same time, also on the second try.
     Conflict,
     /// 401 or 403: a credential or permission is missing.
@@ -128,10 +130,11 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoAnswer,
         Self::Unavailable,
         Self::Limited,
+        Self::HeldBack,
         Self::Conflict,
         Self::Denied,
         Self::Missing,
@@ -147,6 +150,7 @@ impl FailureKind {
             Self::NoAnswer => "no_answer",
             Self::Unavailable => "unavailable",
             Self::Limited => "limited",
+            Self::HeldBack => "held_back",
             Self::Conflict => "conflict",
             Self::Denied => "denied",
             Self::Missing => "missing",

@@ -64,11 +64,11 @@ impl Controller {
             self.redirect_moved(now);
         }
         if sighting.redirect == Some(Position::On) && sighting.view == View::Shut {
-            self.doubt(Role::Gate);
+            self.doubt(Role::Gate, now.at);
         }
         let configured = self.reconciler.configured(Role::Redirect);
         if sighting.redirect.is_some() && configured.is_some() && sighting.redirect != configured {
-            self.doubt_redirect_later();
+            self.doubt_redirect_later(now.at);
         }
         if self.reconciler.visitor_judges_home() && sighting.redirect != Some(Position::On) {
             let limits = self.limits();
@@ -78,21 +78,21 @@ impl Controller {
         }
     }
 
-    pub(super) fn doubt(&mut self, role: Role) {
+    pub(super) fn doubt(&mut self, role: Role, now: Instant) {
         for switch in self.reconciler.switches_mut() {
             if switch.key().role == role {
-                switch.doubt();
+                switch.doubt(now);
             }
         }
     }
 
     /// The visitor's sight contradicts the record at rest: read the redirect anew, unless it is only settling.
-    pub(super) fn doubt_redirect_later(&mut self) {
+    pub(super) fn doubt_redirect_later(&mut self, now: Instant) {
         if matches!(
             self.reconciler.proof(),
             Proof::Unneeded | Proof::OutProven | Proof::HomeProven
         ) {
-            self.doubt(Role::Redirect);
+            self.doubt(Role::Redirect, now);
         }
     }
 

@@ -372,6 +372,7 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::NoAnswer => "the provider does not answer",
         FailureKind::Unavailable => "the provider is in trouble",
         FailureKind::Limited => "there were too many requests",
+        FailureKind::HeldBack => "our own limit of calls is reached",
         FailureKind::Conflict => "somebody else keeps writing at the same time",
         FailureKind::Denied => "the provider refuses our credential",
         FailureKind::Missing => "it does not exist at the provider",
@@ -386,6 +387,9 @@ const fn remedy(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::NoAnswer | FailureKind::Unavailable | FailureKind::Nonsense => {
             "Look at the provider's status page; if it lasts, turn the switch by hand."
+        }
+        FailureKind::HeldBack => {
+            "Wait; if it lasts, give the site a credential of its own or raise timing.verify_every."
         }
         FailureKind::Limited => "Wait; if it lasts, look for another program that uses the same credential.",
         FailureKind::Conflict => "Find the other hand: a second watcher, a script, a colleague.",

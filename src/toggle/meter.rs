@@ -64,7 +64,7 @@ impl Meter {
         if let Err(wait) = budget.spend(kind, now) {
             calls.refused += 1;
             let detail = "not sent: our own budget of calls with this credential is spent for now";
-            return Err(ToggleError::new(FailureKind::Limited, doing, detail).after(Some(wait)));
+            return Err(ToggleError::new(FailureKind::HeldBack, doing, detail).after(Some(wait)));
         }
         match kind {
             CallKind::Routine | CallKind::Read => calls.reads += 1,
@@ -96,7 +96,7 @@ mod tests {
             meter.clone().call(CallKind::Write, "test").unwrap();
         }
         let refused = meter.call(CallKind::Write, "test").unwrap_err();
-        assert_eq!(refused.kind, FailureKind::Limited);
+        assert_eq!(refused.kind, FailureKind::HeldBack);
         assert_eq!(refused.retry_after, Some(Duration::from_secs(60)));
         tokio::time::advance(Duration::from_secs(60)).await;
         meter.call(CallKind::Write, "test").unwrap();

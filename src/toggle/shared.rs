@@ -128,7 +128,7 @@ impl Handle {
         }
         let Ok(permit) = timeout_at(until, self.object.lane.acquire()).await else {
             return Err(self.late(
-                FailureKind::Limited,
+                FailureKind::HeldBack,
                 "an operation in the same lane has not ended in time",
             ));
         };

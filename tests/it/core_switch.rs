@@ -3,7 +3,7 @@
 use pilotlight::core::jitter::Jitter;
 use pilotlight::core::switch::{Ended, Switch};
 use pilotlight::core::time::Alarms;
-use pilotlight::core::{Action, DriftPolicy, FailureKind, Instant, Observed, OpId, Position};
+use pilotlight::core::{Action, DriftPolicy, Failure, FailureKind, Instant, Observed, OpId, Position};
 
 use crate::support::model::{REDIRECT, secs};
 
@@ -69,4 +69,21 @@ fn r09_an_answer_to_an_operation_of_another_time_is_not_mine() {
     );
     assert_eq!(late, Ended::NotMine);
     assert_eq!(switch.configured(), Some(Position::Off));
+}
+
+#[test]
+fn r11_a_routine_read_that_our_own_budget_holds_back_delays_no_write_and_is_no_trouble() {
+    let mut jitter = Jitter::new(7);
+    let mut switch = Switch::new(REDIRECT);
+    switch.want(Position::Off);
+    switch.begin(OpId(1), Action::Observe(REDIRECT), NOW);
+    let held_back = Failure {
+        kind: FailureKind::HeldBack,
+        retry_after: Some(secs(3000)),
+    };
+    switch.end(OpId(1), Err(held_back), DriftPolicy::Repair, &mut jitter, NOW);
+    assert_eq!(switch.failing(), None);
+    switch.want(Position::On);
+    let next = switch.next_action(true, secs(300), &mut Alarms::new(NOW));
+    assert_eq!(next, Some(Action::Set(REDIRECT, Position::On)));
 }

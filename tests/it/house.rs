@@ -7,18 +7,7 @@ use std::path::{Path, PathBuf};
 const MOST_LINES: usize = 450;
 
 /// Files that are longer for a reason, and how long they may be at most.
-const LONGER: &[(&str, usize, &str)] = &[
-    (
-        "src/core/controller.rs",
-        780,
-        "the only door to core: each event's way through it is read in one place",
-    ),
-    (
-        "src/core/reconciler.rs",
-        500,
-        "one exhaustive order of switching; its halves would only make sense together",
-    ),
-];
+const LONGER: &[(&str, usize, &str)] = &[];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
