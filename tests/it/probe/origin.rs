@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -255,6 +256,19 @@ async fn a_bad_certificate_is_told_from_other_tls_trouble() {
         outcome(settings(URL, ours.way_to(address))).await,
         failed(Why::Tls, OVER_TLS)
     );
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_at_each_try_and_no_tls_session_stands_in_for_it() {
+    let authority = Authority::new();
+    let (config, expired) = authority.serves_until_expired("site.example");
+    let server = Server::tls(config, |_| page(200, &[HOME], "")).await;
+    let probe = HttpProbe::new(settings(URL, authority.way_to(server.address)));
+    for _ in 0..2 {
+        assert_eq!(probe.probe().await.outcome, Outcome::Ok);
+    }
+    expired.store(true, Ordering::SeqCst);
+    assert_eq!(probe.probe().await.outcome, failed(Why::Certificate, OVER_TLS));
 }
 
 #[tokio::test]
