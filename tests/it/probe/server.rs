@@ -175,15 +175,23 @@ pub(super) struct Progress {
 
 impl Server {
     pub(super) async fn tls(config: ServerConfig, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(Some(config), script).await
+        Self::start("127.0.0.1:0", Some(config), script).await
     }
 
     pub(super) async fn plain(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(None, script).await
+        Self::plain_at("127.0.0.1:0", script).await
     }
 
-    async fn start(config: Option<ServerConfig>, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    pub(super) async fn plain_at(place: &str, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(place, None, script).await
+    }
+
+    async fn start(
+        place: &str,
+        config: Option<ServerConfig>,
+        script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(place).await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (tell, progress) = watch::channel(Progress::default());
