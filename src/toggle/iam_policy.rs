@@ -88,8 +88,9 @@ impl Policy {
     }
 }
 
-/// A service that looks as if it were made anew is believed when it has looked so this many times in a row.
-const DOUBTS: u8 = 3;
+/// A service that looks as if it were made anew is believed when it has looked so this many times in a row: routine reads come to that in
+/// under two hours, retries in a failover in half an hour, and no passing nonsense lasts so long.
+const DOUBTS: u8 = 20;
 
 /// What the policy looked like when this process saw it last.
 #[derive(Debug, Default)]
