@@ -145,6 +145,10 @@ impl Toggle for SingleRedirect {
         Box::pin(self.make(position))
     }
 
+    fn may_observe(&self) -> bool {
+        self.meter.allows(CallKind::Routine)
+    }
+
     fn warm(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.client.warm())
     }
