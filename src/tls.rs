@@ -1,10 +1,11 @@
 //! The one TLS client configuration: ring, certificates always verified, roots of the system or of one own CA file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls_native_certs::load_native_certs;
 use tokio_rustls::rustls;
+use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -57,18 +58,21 @@ impl TlsError {
 /// A client configuration that trusts the given CA file's certificates only, or without one the system's roots
 /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), or the compiled-in Mozilla roots when the system has none.
 ///
-/// It offers no ALPN protocol, so servers speak HTTP/1.1. Reads files: call it at start, not while probing, and share the result.
+/// It offers no ALPN protocol, so servers speak HTTP/1.1, and resumes no session: a resumed one is not verified again, and a certificate
+/// that expired or was exchanged since would go unnoticed. Reads files: call it at start, not while probing, and share the result.
+/// The system's roots are read once per process.
 pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     let roots = match ca_file {
-        Some(file) => own_roots(file)?,
+        Some(file) => Arc::new(own_roots(file)?),
         None => system_roots(),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Versions { source })?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 
@@ -92,8 +96,13 @@ fn own_roots(file: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
+fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    Arc::clone(ROOTS.get_or_init(|| Arc::new(load_system_roots())))
+}
+
 /// A broken system store must not blind the watcher: what can be used of it is used, and Mozilla's roots stand in for an empty one.
-fn system_roots() -> RootCertStore {
+fn load_system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let found = load_native_certs();
     let total = found.certs.len();

@@ -51,7 +51,7 @@ pub(super) fn google_clients(
                 TokenSource::from_key_file(key_file, Some(endpoint), http.clone(), wall(clock))?
             }
             GoogleKind::MetadataServer => {
-                let base = metadata_base(Some(credential.metadata_url.as_str().trim_end_matches('/')));
+                let base = metadata_base(credential.metadata_url.as_str());
                 TokenSource::from_metadata_server(base, http.clone(), wall(clock))
             }
         };

@@ -18,7 +18,8 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Connects to the first of `addresses` that answers; tells `course` which address families it depends on.
 ///
-/// On failure these are the families of the most telling failure, and at any moment those of the attempts still pending.
+/// On failure these are the families of the most telling failure; until then those of that failure and of the attempts still pending,
+/// for whatever interrupts them: where one family is refused and the other stays silent, either may be the one that works from here.
 pub(super) async fn connect(addresses: &[IpAddr], port: u16, course: &mut Course) -> Result<TcpStream, Why> {
     let before = course.used;
     let mut queue = interleaved(addresses).into_iter().peekable();
@@ -35,9 +36,10 @@ pub(super) async fn connect(addresses: &[IpAddr], port: u16, course: &mut Course
             course.used = before.union(families);
             return Err(why);
         }
+        let failed = failure.map_or(before, |(_, families)| before.union(families));
         course.used = pending
             .iter()
-            .fold(before, |used, &address| used.union(family(address)));
+            .fold(failed, |used, &address| used.union(family(address)));
         // Cancel-safe: attempts stay in the set when the stagger wins, and the stagger is begun anew.
         tokio::select! {
             Some((address, result)) = attempts.next() => match result {

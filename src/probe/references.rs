@@ -1,13 +1,14 @@
 //! The mirror: do well-known third parties answer, and do they agree with our clock? If not, it is us.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use hyper::header::{DATE, HeaderMap};
 use jiff::fmt::rfc2822::DateTimeParser;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::expect::StatusSet;
 use super::fetch::{Answer, Reading, Request, Way, fetch, touch};
@@ -18,6 +19,9 @@ use crate::core::{ClockCheck, Faculties, Reflection, Wall};
 
 /// Clocks this close agree (DESIGN rule 3).
 const TOLERANCE_MS: u64 = 60_000;
+
+/// Beside the answer, each family that a reference's name has is given this long to let us connect.
+const FAMILY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Tells our wall clock.
 pub type WallClock = Arc<dyn Fn() -> Wall + Send + Sync>;
@@ -114,6 +118,14 @@ impl References {
     }
 
     async fn ask_one(&self, reference: &Reference, deadline: Instant) -> Option<Reply> {
+        let (reply, families) = join(self.answer(reference, deadline), families(reference, deadline)).await;
+        reply.map(|reply| Reply {
+            proven: reply.proven.union(families),
+            ..reply
+        })
+    }
+
+    async fn answer(&self, reference: &Reference, deadline: Instant) -> Option<Reply> {
         let target = match &reference.question {
             Question::Tcp(place) => {
                 let proven = touch(place, &reference.way.resolver, deadline).await.1.ok()?;
@@ -143,6 +155,34 @@ impl Mirror for References {
     fn ask(&self) -> BoxFuture<'_, Reflection> {
         Box::pin(self.ask_all())
     }
+}
+
+/// Which address families reach the reference, if its name has both: its answer alone would prove only the one that was quicker, and a
+/// home without the other would never be found dead.
+async fn families(reference: &Reference, deadline: Instant) -> Faculties {
+    let (host, port) = match &reference.question {
+        Question::Http(_) if reference.way.connect_to.is_some() => return Faculties::default(),
+        Question::Http(target) => (target.host(), target.port()),
+        Question::Tcp(place) => (place.host.as_str(), place.port),
+    };
+    let deadline = deadline.min(Instant::now() + FAMILY_PATIENCE);
+    let resolver = &reference.way.resolver;
+    let Ok(Ok(addresses)) = timeout_at(deadline, resolver.resolve(host)).await else {
+        return Faculties::default();
+    };
+    let first = |of_family: fn(&IpAddr) -> bool| addresses.iter().copied().find(of_family);
+    let (Some(v4), Some(v6)) = (first(IpAddr::is_ipv4), first(IpAddr::is_ipv6)) else {
+        return Faculties::default();
+    };
+    let reach = async |address: IpAddr| {
+        let place = HostPort {
+            host: address.to_string(),
+            port,
+        };
+        touch(&place, resolver, deadline).await.1.unwrap_or_default()
+    };
+    let (v4, v6) = join(reach(v4), reach(v6)).await;
+    v4.union(v6)
 }
 
 /// The answer's time in milliseconds since the Unix epoch: its `Date`, and the time that it lay in a cache since.

@@ -296,7 +296,7 @@ relapse_window = "30s"
 [timing]
 gate_patience = "20s"
 drain = "4s"
-verify_every = "10s"
+verify_every = "5m"
 home_proof = "5s"
 toggle_timeout = "3s"
 

@@ -35,6 +35,18 @@ impl Budget {
 
     /// Spends one call, or tells how long to wait until there is room for it.
     pub fn spend(&mut self, kind: CallKind, now: Instant) -> Result<(), Duration> {
+        if let Some(wait) = self.wait(kind, now) {
+            return Err(wait);
+        }
+        self.calls.push_back(now);
+        if kind == CallKind::Write {
+            self.writes.push_back(now);
+        }
+        Ok(())
+    }
+
+    /// How long to wait until there is room for one call; `None` when there is.
+    pub fn wait(&mut self, kind: CallKind, now: Instant) -> Option<Duration> {
         forget(&mut self.calls, Self::HOUR, now);
         forget(&mut self.writes, Self::MINUTE, now);
         let cap = match kind {
@@ -45,14 +57,7 @@ impl Budget {
         if kind == CallKind::Write {
             wait = wait.max(wait_for(&self.writes, Self::WRITES, Self::MINUTE, now));
         }
-        if let Some(wait) = wait {
-            return Err(wait);
-        }
-        self.calls.push_back(now);
-        if kind == CallKind::Write {
-            self.writes.push_back(now);
-        }
-        Ok(())
+        wait
     }
 }
 

@@ -177,6 +177,10 @@ impl Toggle for CloudRunGate {
         Box::pin(self.make(position))
     }
 
+    fn may_observe(&self) -> bool {
+        self.meter.allows(CallKind::Routine)
+    }
+
     fn warm(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.client.warm(AUDIENCE, &self.base_url))
     }

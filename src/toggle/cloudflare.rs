@@ -3,7 +3,7 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::core::FailureKind;
@@ -119,9 +119,9 @@ impl CloudflareClient {
 #[derive(Default, Deserialize)]
 struct Envelope {
     success: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list_or_null")]
     errors: Vec<Note>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list_or_null")]
     messages: Vec<Value>,
     #[serde(default)]
     result: Value,
@@ -133,8 +133,17 @@ struct Note {
     code: i64,
     #[serde(default)]
     message: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list_or_null")]
     error_chain: Vec<Note>,
+}
+
+/// Some of Cloudflare's answers say `null` where others say `[]`.
+fn list_or_null<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Envelope {
@@ -253,6 +262,10 @@ mod tests {
             FailureKind::Nonsense
         );
         assert_eq!(read(200, r#"{"success":true,"result":null}"#).unwrap(), Value::Null);
+        let nulls = r#"{"success":true,"errors":null,"messages":null,"result":7}"#;
+        assert_eq!(read(200, nulls).unwrap(), json!(7));
+        let denied = r#"{"success":false,"errors":[{"code":10000,"error_chain":null}],"messages":null}"#;
+        assert_eq!(read(400, denied).unwrap_err().kind, FailureKind::Denied);
     }
 
     #[test]

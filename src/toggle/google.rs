@@ -65,7 +65,8 @@ impl GoogleClient {
         }
         let token = self.tokens.renew(&token).await?;
         let second = self.send(meter, &call, &token).await?;
-        if second.status != 401 {
+        // A front end in trouble says nothing of the token.
+        if second.status != 401 && second.status < 500 {
             self.tokens.prefer_fetched(call.audience);
         }
         read(call.doing, &second)

@@ -24,6 +24,9 @@ const ENDPOINT_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 /// A token of ours lives an hour; it is used for a little less.
 const SELF_SIGNED_USE_SECS: u64 = 55 * 60;
 
+/// Where a machine at Google finds the metadata server.
+const USUAL_METADATA: &str = "http://metadata.google.internal";
+
 /// google-auth renews its tokens so long before they expire; the metadata server has a new one by then.
 const AHEAD: Duration = Duration::from_secs(225);
 
@@ -326,12 +329,32 @@ fn refusal(doing: &'static str, answer: &Answer) -> ToggleError {
     ToggleError::new(kind, doing, &detail).after(answer.retry_after())
 }
 
-/// The metadata server's base URL: as configured, else from `GCE_METADATA_HOST`, else the usual one.
-pub fn metadata_base(configured: Option<&str>) -> String {
-    let from_env = || std::env::var("GCE_METADATA_HOST").ok().filter(|host| !host.is_empty());
-    if let Some(configured) = configured {
-        return configured.to_owned();
+/// The metadata server's base URL: as configured, or where `GCE_METADATA_HOST` points when that is the usual one, as with Google's own clients.
+pub fn metadata_base(configured: &str) -> String {
+    at_host(configured, std::env::var("GCE_METADATA_HOST").ok().as_deref())
+}
+
+fn at_host(configured: &str, from_env: Option<&str>) -> String {
+    let configured = configured.trim_end_matches('/');
+    match from_env {
+        Some(host) if !host.is_empty() && configured == USUAL_METADATA => format!("http://{host}"),
+        _ => configured.to_owned(),
     }
-    let host = from_env().unwrap_or_else(|| "metadata.google.internal".to_owned());
-    format!("http://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_moves_the_metadata_server_unless_the_config_does() {
+        let usual = "http://metadata.google.internal/";
+        assert_eq!(at_host(usual, None), USUAL_METADATA);
+        assert_eq!(at_host(usual, Some("")), USUAL_METADATA);
+        assert_eq!(at_host(usual, Some("127.0.0.1:8080")), "http://127.0.0.1:8080");
+        assert_eq!(
+            at_host("http://127.0.0.1:9", Some("127.0.0.1:8080")),
+            "http://127.0.0.1:9"
+        );
+    }
 }

@@ -88,25 +88,40 @@ impl Policy {
     }
 }
 
+/// A service that looks as if it were made anew is believed when it has looked so this many times in a row: routine reads come to that in
+/// under two hours, retries in a failover in half an hour, and no passing nonsense lasts so long.
+const DOUBTS: u8 = 20;
+
 /// What the policy looked like when this process saw it last.
 #[derive(Debug, Default)]
-pub struct LastPolicy(Mutex<Option<(String, bool)>>);
+pub struct LastPolicy(Mutex<Option<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    etag: String,
+    blank: bool,
+    doubts: u8,
+}
 
 impl LastPolicy {
-    /// Believes a policy without bindings only if nothing speaks against it: the etag of a policy that had some, or the etag of one
-    /// that was never set though another was seen, cannot come with none. Writing such an answer back would take everyone's grants away.
+    /// Believes a policy without bindings only if nothing speaks against it: the etag of a policy that had some cannot come with none, and
+    /// writing such an answer back would take everyone's grants away. The etag of one that was never set, though another was seen, is
+    /// doubted at first; a service may have been made anew, and if it was not, the provider refuses a write with that etag.
     pub fn accept(&self, policy: Policy) -> Result<Policy, &'static str> {
         let (etag, blank) = (policy.etag(), policy.is_blank());
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let contradicted = last.as_ref().is_some_and(|(last_etag, last_blank)| {
-            (etag == last_etag && !last_blank) || (etag == NEVER_SET && last_etag != NEVER_SET)
-        });
-        if blank && contradicted {
-            return Err(
-                "the policy's bindings are missing though it had some; restart pilotlight if the service was made anew",
-            );
+        if let Some(seen) = last.as_mut().filter(|_| blank) {
+            let made_anew = etag == NEVER_SET && seen.etag != NEVER_SET;
+            seen.doubts = if made_anew { seen.doubts.saturating_add(1) } else { 0 };
+            if (etag == seen.etag && !seen.blank) || (made_anew && seen.doubts < DOUBTS) {
+                return Err("the policy's bindings are missing though it had some");
+            }
         }
-        *last = Some((etag.to_owned(), blank));
+        *last = Some(Seen {
+            etag: etag.to_owned(),
+            blank,
+            doubts: 0,
+        });
         drop(last);
         Ok(policy)
     }
@@ -179,6 +194,29 @@ mod tests {
             "the last one was removed"
         );
         assert!(seen.accept(never_set()).is_err());
+    }
+
+    #[test]
+    fn a_service_that_was_made_anew_is_believed_in_the_end() {
+        let seen = LastPolicy::default();
+        let granted = || policy(json!({"etag": "E1", "bindings": [{"role": ROLE, "members": ["allUsers"]}]}));
+        let never_set = || policy(json!({"etag": "ACAB"}));
+        assert!(seen.accept(granted()).is_ok());
+        for _ in 1..DOUBTS {
+            assert!(seen.accept(never_set()).is_err());
+        }
+        assert!(seen.accept(granted()).is_ok(), "it was an answer gone wrong");
+        for _ in 1..DOUBTS {
+            assert!(seen.accept(never_set()).is_err());
+        }
+        assert!(seen.accept(never_set()).is_ok());
+        for _ in 0..2 * DOUBTS {
+            assert!(seen.accept(granted()).is_ok());
+            assert!(
+                seen.accept(policy(json!({"etag": "E1"}))).is_err(),
+                "the same etag had bindings"
+            );
+        }
     }
 
     fn policy(value: Value) -> Policy {

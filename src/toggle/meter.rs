@@ -73,6 +73,12 @@ impl Meter {
         Ok(())
     }
 
+    /// Whether a call of this kind would be within the budget now.
+    pub fn allows(&self, kind: CallKind) -> bool {
+        let now = CoreInstant::at(self.inner.started.elapsed());
+        self.state().0.wait(kind, now).is_none()
+    }
+
     /// The calls made so far.
     pub fn total(&self) -> Calls {
         self.state().1
@@ -95,12 +101,14 @@ mod tests {
         for _ in 0..Budget::WRITES {
             meter.clone().call(CallKind::Write, "test").unwrap();
         }
+        assert!(!meter.allows(CallKind::Write) && meter.allows(CallKind::Read));
         let refused = meter.call(CallKind::Write, "test").unwrap_err();
         assert_eq!(refused.kind, FailureKind::HeldBack);
         assert_eq!(refused.retry_after, Some(Duration::from_secs(60)));
         tokio::time::advance(Duration::from_secs(60)).await;
         meter.call(CallKind::Write, "test").unwrap();
         meter.call(CallKind::Routine, "test").unwrap();
+        assert!(meter.allows(CallKind::Routine));
         let total = meter.total();
         assert_eq!((total.reads, total.writes, total.refused), (1, 7, 1));
     }

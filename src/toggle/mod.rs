@@ -47,6 +47,10 @@ pub trait Toggle: Send + Sync {
     fn observe(&self) -> BoxFuture<'_, Result<Observed, ToggleError>>;
     /// Makes it so: read, compare, change the minimum, write, check the answer. Sends nothing when nothing differs.
     fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>>;
+    /// Whether the budget of its credential has room for another [`Toggle::observe`] now.
+    fn may_observe(&self) -> bool {
+        true
+    }
     /// Has the credential and an open connection ready before they are needed. Best effort; makes no call that the provider counts.
     fn warm(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})

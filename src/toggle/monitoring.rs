@@ -263,6 +263,10 @@ impl Toggle for Snooze {
         Box::pin(self.make(position))
     }
 
+    fn may_observe(&self) -> bool {
+        self.meter.allows(CallKind::Routine)
+    }
+
     fn warm(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.client.warm(AUDIENCE, &self.base_url))
     }
@@ -305,16 +309,26 @@ impl Active {
     fn parse(snooze: &Value) -> Option<Self> {
         let time = |field: &str| snooze.pointer(field)?.as_str()?.parse().ok();
         let name = snooze.get("name")?.as_str()?;
-        // It becomes part of a URL.
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | ':');
-        let plausible = name.starts_with("projects/") && name.contains("/snoozes/") && name.chars().all(plain);
-        plausible.then_some(())?;
+        // It becomes part of the URL that is written to.
+        let mut parts = name.split('/');
+        let in_place = parts.next() == Some("projects")
+            && parts.next().is_some_and(is_plain)
+            && parts.next() == Some("snoozes")
+            && parts.next().is_some_and(is_plain)
+            && parts.next().is_none();
+        in_place.then_some(())?;
         Some(Self {
             name: name.to_owned(),
             starts: time("/interval/startTime")?,
             ends: time("/interval/endTime")?,
         })
     }
+}
+
+/// One segment of a resource's name that means nothing else in a URL.
+fn is_plain(segment: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    !segment.is_empty() && segment != "." && segment != ".." && segment.chars().all(plain)
 }
 
 fn observed(ends: Option<Timestamp>, now: Timestamp) -> Observed {
@@ -377,6 +391,9 @@ mod tests {
             "projects/p/snoozes/s?x=1",
             "projects/p/alertPolicies/s",
             "projects/p/snoozes/a b",
+            "projects/p/snoozes/",
+            "projects/p/snoozes/../alertPolicies/s",
+            "projects/p/snoozes/..",
         ] {
             assert_eq!(Active::parse(&snooze(name)), None, "{name}");
         }

@@ -72,7 +72,8 @@ impl PageRule {
         };
         let answer = self.client.call(&self.meter, call).await;
         let value = answer.map_err(explain_missing)?;
-        Rule::parse(value).ok_or_else(|| ToggleError::nonsense(doing, "the answer is not a page rule that forwards"))
+        let ours = Rule::parse(value).filter(|rule| rule.raw.get("id").is_some_and(|id| *id == *self.settings.rule_id));
+        ours.ok_or_else(|| ToggleError::nonsense(doing, "the answer is not our page rule, or it does not forward"))
     }
 
     async fn read(&self, kind: CallKind) -> Result<Rule, ToggleError> {
@@ -90,17 +91,15 @@ impl PageRule {
     }
 
     async fn make(&self, wanted: Position) -> Result<Observed, ToggleError> {
-        let rule = self.read(CallKind::Read).await?;
-        let edited = self.see(&rule);
-        if rule.position == wanted {
-            return Ok(observed(&rule, edited));
+        let mut rule = self.read(CallKind::Read).await?;
+        if rule.position != wanted {
+            if wanted == Position::On && rule.status_code != Some(302) {
+                let detail = "the rule forwards with another status than 302; browsers would keep the redirect for ever. Set it to 302";
+                return Err(ToggleError::new(FailureKind::Refused, WRITE, detail));
+            }
+            rule = self.write(&rule, wanted).await?;
         }
-        if wanted == Position::On && rule.status_code != Some(302) {
-            let detail = "the rule forwards with another status than 302; browsers would keep the redirect for ever. Set it to 302";
-            return Err(ToggleError::new(FailureKind::Refused, WRITE, detail));
-        }
-        let written = self.write(&rule, wanted).await?;
-        Ok(observed(&written, edited))
+        Ok(observed(&rule, self.see(&rule)))
     }
 
     async fn look(&self) -> Result<Observed, ToggleError> {
@@ -109,6 +108,7 @@ impl PageRule {
     }
 
     /// Remembers the rule and tells whether somebody edited it; what contradicts the declaration is logged once.
+    /// To be asked when nothing can fail any more: an edit is told once, and a failure would swallow it.
     fn see(&self, rule: &Rule) -> bool {
         let sight = self.last_seen.look(rule.fingerprint());
         sight.warn(self.kind(), &complaints(&self.settings, &rule.raw));
@@ -131,6 +131,10 @@ impl Toggle for PageRule {
 
     fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>> {
         Box::pin(self.make(position))
+    }
+
+    fn may_observe(&self) -> bool {
+        self.meter.allows(CallKind::Routine)
     }
 
     fn warm(&self) -> BoxFuture<'_, ()> {

@@ -34,6 +34,8 @@ struct Object {
     /// dropped at its deadline, and that is safe although the write may still arrive: the next operation reads before it writes.
     lane: Arc<Semaphore>,
     claims: Mutex<BTreeMap<String, Option<Position>>>,
+    /// What the last operation found, and when; nothing once a write was tried and may have been applied.
+    memory: Mutex<Option<(Instant, Observed)>>,
 }
 
 impl fmt::Debug for Object {
@@ -80,6 +82,7 @@ impl Resources {
                 toggle,
                 lane,
                 claims: Mutex::default(),
+                memory: Mutex::default(),
             })
         });
         object.claims().entry(site.to_owned()).or_insert(None);
@@ -112,6 +115,48 @@ impl Object {
     }
 }
 
+impl Object {
+    /// An observed value is replaced whole, so a poisoned lock is as good as a sound one.
+    fn memory(&self) -> MutexGuard<'_, Option<(Instant, Observed)>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn set(&self, position: Position) -> Result<Observed, ToggleError> {
+        *self.memory() = None;
+        let observed = self.toggle.set(position).await?;
+        self.remember(observed);
+        Ok(observed)
+    }
+
+    /// A look that the budget has no room for is put off, or the eighty calls an hour would make failures of a third site's routine reads:
+    /// the provider's record as it was seen last is told again.
+    async fn observe(&self) -> Result<Observed, ToggleError> {
+        if !self.toggle.may_observe()
+            && let Some(record) = self.recall()
+        {
+            return Ok(record);
+        }
+        let observed = self.toggle.observe().await?;
+        self.remember(observed);
+        Ok(observed)
+    }
+
+    fn remember(&self, observed: Observed) {
+        *self.memory() = Some((Instant::now(), observed));
+    }
+
+    /// What visitors see is not remembered, and neither is a position that has lapsed since.
+    fn recall(&self) -> Option<Observed> {
+        let (at, seen) = (*self.memory())?;
+        let lapses_in = seen.lapses_in.map(|left| left.saturating_sub(at.elapsed()));
+        (lapses_in != Some(Duration::ZERO)).then_some(Observed {
+            configured: seen.configured,
+            lapses_in,
+            ..Observed::default()
+        })
+    }
+}
+
 /// A site's share of an object.
 #[derive(Debug)]
 struct Handle {
@@ -134,9 +179,11 @@ impl Handle {
         };
         // Only after the wait: another site may have changed its mind meanwhile.
         let held = self.object.held_against(&self.site);
-        let operation = match wish {
-            Some(position) if position == Position::On || !held => self.object.toggle.set(position),
-            _ => self.object.toggle.observe(),
+        let operation = async {
+            match wish {
+                Some(position) if position == Position::On || !held => self.object.set(position).await,
+                _ => self.object.observe().await,
+            }
         };
         let Ok(result) = timeout_at(until, operation).await else {
             return Err(self.late(FailureKind::NoAnswer, "not done in time; a write may have been applied"));

@@ -104,16 +104,14 @@ impl SingleRedirect {
     }
 
     async fn make(&self, wanted: Position) -> Result<Observed, ToggleError> {
-        let rule = self.read(CallKind::Read).await?;
-        let edited = self.see(&rule);
-        if rule.position == wanted {
-            return Ok(observed(&rule, edited));
+        let mut rule = self.read(CallKind::Read).await?;
+        if rule.position != wanted {
+            if wanted == Position::On {
+                rule.may_be_enabled()?;
+            }
+            rule = self.write(&rule, wanted).await?;
         }
-        if wanted == Position::On {
-            rule.may_be_enabled()?;
-        }
-        let written = self.write(&rule, wanted).await?;
-        Ok(observed(&written, edited))
+        Ok(observed(&rule, self.see(&rule)))
     }
 
     async fn look(&self) -> Result<Observed, ToggleError> {
@@ -122,6 +120,7 @@ impl SingleRedirect {
     }
 
     /// Remembers the rule and tells whether somebody edited it; what contradicts the declaration is logged once.
+    /// To be asked when nothing can fail any more: an edit is told once, and a failure would swallow it.
     fn see(&self, rule: &Rule) -> bool {
         let sight = self.last_seen.look(rule.fingerprint());
         sight.warn(self.kind(), &complaints(&self.settings, &rule.definition));
@@ -144,6 +143,10 @@ impl Toggle for SingleRedirect {
 
     fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>> {
         Box::pin(self.make(position))
+    }
+
+    fn may_observe(&self) -> bool {
+        self.meter.allows(CallKind::Routine)
     }
 
     fn warm(&self) -> BoxFuture<'_, ()> {
@@ -203,6 +206,7 @@ impl Rule {
 
     fn parse(ruleset: &str, rule: &Value) -> Option<Self> {
         let id = rule.get("id")?.as_str()?;
+        (is_id(ruleset) && is_id(id)).then_some(())?;
         rule.get("expression")?.as_str()?;
         rule.get("action_parameters")?.as_object()?;
         if rule.get("action")? != "redirect" {
@@ -245,6 +249,11 @@ impl Rule {
         let detail = "the rule's status_code is not 302, 303 or 307; browsers would keep the redirect for ever. Set it to 307 or 302";
         Err(ToggleError::new(FailureKind::Refused, WRITE, detail))
     }
+}
+
+/// Ids become part of the URL that is written to.
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn status_code(definition: &Value) -> Option<u64> {
@@ -345,6 +354,8 @@ mod tests {
             ("expression", Value::Null),
             ("action_parameters", json!([])),
             ("id", json!(7)),
+            ("id", json!("")),
+            ("id", json!("..")),
         ] {
             let mut wrong = rule(true);
             wrong[field] = value;

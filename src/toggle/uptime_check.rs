@@ -74,8 +74,8 @@ impl UptimeCheck {
         Check::parse(READ, &reply.value)
     }
 
-    /// The field is thinly documented, so a check that says it is as it was is a failure, not a success.
-    async fn write(&self, wanted: Position) -> Result<(), ToggleError> {
+    /// The field is thinly documented, so it is read back; a check that says it is as it was is a failure, not a success.
+    async fn write(&self, wanted: Position) -> Result<Check, ToggleError> {
         let call = GoogleCall {
             doing: WRITE,
             kind: CallKind::Write,
@@ -85,8 +85,10 @@ impl UptimeCheck {
             body: Some(json!({ "disabled": wanted == Position::On })),
         };
         let reply = self.client.call(&self.meter, call).await?;
-        if Check::parse(WRITE, &reply.value)?.position == wanted {
-            return Ok(());
+        let answered = Check::parse(WRITE, &reply.value)?;
+        let read_back = self.read(CallKind::Read).await?;
+        if answered.position == wanted && read_back.position == wanted {
+            return Ok(read_back);
         }
         let detail =
             "Google took the change, but `disabled` did not stick; kind = \"snooze\" mutes the alert policy instead";
@@ -94,20 +96,25 @@ impl UptimeCheck {
     }
 
     async fn make(&self, wanted: Position) -> Result<Observed, ToggleError> {
-        let check = self.read(CallKind::Read).await?;
-        let edited = self.last_seen.look(check.fingerprint).is_edited();
+        let mut check = self.read(CallKind::Read).await?;
         if check.position != wanted {
-            self.write(wanted).await?;
+            check = self.write(wanted).await?;
         }
-        Ok(observed(wanted, edited))
+        Ok(self.observed(check))
     }
 
     async fn look(&self) -> Result<Observed, ToggleError> {
         let check = self.read(CallKind::Routine).await?;
-        Ok(observed(
-            check.position,
-            self.last_seen.look(check.fingerprint).is_edited(),
-        ))
+        Ok(self.observed(check))
+    }
+
+    /// An edit is told once, so nothing may fail after this.
+    fn observed(&self, check: Check) -> Observed {
+        Observed {
+            configured: Some(check.position),
+            edited: self.last_seen.look(check.fingerprint).is_edited(),
+            ..Observed::default()
+        }
     }
 }
 
@@ -128,16 +135,12 @@ impl Toggle for UptimeCheck {
         Box::pin(self.make(position))
     }
 
+    fn may_observe(&self) -> bool {
+        self.meter.allows(CallKind::Routine)
+    }
+
     fn warm(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.client.warm(AUDIENCE, &self.base_url))
-    }
-}
-
-fn observed(position: Position, edited: bool) -> Observed {
-    Observed {
-        configured: Some(position),
-        edited,
-        ..Observed::default()
     }
 }
 

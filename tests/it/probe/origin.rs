@@ -1,14 +1,15 @@
 //! The origin eye: every outcome, met for real.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use pilotlight::core::{Faculties, Failing, Outcome, Part, Why};
 use pilotlight::probe::http::{HttpProbe, HttpProbeSettings};
 use pilotlight::probe::{Expect, Marker, Probe, Report, StatusSet, Target, Way};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::server::{Authority, Reply, Server, nobody, page};
 
@@ -207,25 +208,66 @@ async fn silence_is_a_timeout_in_the_part_that_was_reached() {
 
 #[tokio::test]
 async fn packets_that_nobody_answers_are_a_timeout_in_the_connect() {
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket
-        .bind("127.0.0.1:0".parse().expect("an address"))
-        .expect("loopback");
-    let listener = socket.listen(1).expect("a listener");
-    let address = listener.local_addr().expect("bound");
-    // Nobody accepts: when the queue is full, the kernel drops what comes as a dead line does.
-    let mut queue = Vec::new();
-    while let Ok(Ok(stream)) =
-        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
-    {
-        queue.push(stream);
-        assert!(queue.len() < 64, "the queue has a limit");
-    }
+    let dead_line = DeadLine::at("127.0.0.1:0").await;
     let authority = Authority::new();
-    let mut probe = settings(URL, authority.way_to(address));
+    let mut probe = settings(URL, authority.way_to(dead_line.address));
     probe.timeout = SHORT;
     let used = Faculties { tls: false, ..OVER_TLS };
     assert_eq!(outcome(probe).await, failed(Why::Timeout(Part::Connect), used));
+}
+
+#[tokio::test]
+async fn r03_a_silent_family_does_not_hide_the_one_that_was_refused() {
+    let dead_line = DeadLine::at("[::1]:0").await;
+    let port = dead_line.address.port();
+    let authority = Authority::new();
+    let way = authority.way_by(|_| Ok(vec![IpAddr::from(Ipv6Addr::LOCALHOST), IpAddr::from([127, 0, 0, 1])]));
+    let mut probe = settings(&format!("https://site.example:{port}/"), way);
+    probe.timeout = SHORT;
+    let used = Faculties {
+        resolver: true,
+        ipv6: true,
+        tls: false,
+        ..OVER_TLS
+    };
+    assert_eq!(
+        outcome(probe).await,
+        failed(Why::Timeout(Part::Connect), used),
+        "either family may be the one that the mirror proves"
+    );
+}
+
+/// Takes packets and never answers.
+struct DeadLine {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+impl DeadLine {
+    async fn at(address: &str) -> Self {
+        let address: SocketAddr = address.parse().expect("an address");
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
+        let socket = socket.expect("a socket");
+        socket.bind(address).expect("loopback");
+        let listener = socket.listen(1).expect("a listener");
+        let address = listener.local_addr().expect("bound");
+        // Nobody accepts: when the queue is full, the kernel drops what comes as a dead line does.
+        let mut queue = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            queue.push(stream);
+            assert!(queue.len() < 64, "the queue has a limit");
+        }
+        Self {
+            address,
+            _listener: listener,
+            _queue: queue,
+        }
+    }
 }
 
 #[tokio::test]
@@ -255,6 +297,19 @@ async fn a_bad_certificate_is_told_from_other_tls_trouble() {
         outcome(settings(URL, ours.way_to(address))).await,
         failed(Why::Tls, OVER_TLS)
     );
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_at_each_try_and_no_tls_session_stands_in_for_it() {
+    let authority = Authority::new();
+    let (config, expired) = authority.serves_until_expired("site.example");
+    let server = Server::tls(config, |_| page(200, &[HOME], "")).await;
+    let probe = HttpProbe::new(settings(URL, authority.way_to(server.address)));
+    for _ in 0..2 {
+        assert_eq!(probe.probe().await.outcome, Outcome::Ok);
+    }
+    expired.store(true, Ordering::SeqCst);
+    assert_eq!(probe.probe().await.outcome, failed(Why::Certificate, OVER_TLS));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The mirror: who answers, what that proves, and what it says of our clock.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use pilotlight::core::{ClockCheck, Faculties, Reflection, Wall};
 use pilotlight::probe::Mirror;
 use pilotlight::probe::Way;
 use pilotlight::probe::references::{Question, Reference, References, ReferencesSettings};
+use tokio::net::TcpListener;
 
 use super::server::{Authority, Reply, Server, nobody, page};
 
@@ -71,6 +73,28 @@ async fn r03_each_reference_proves_what_it_used() {
     assert_eq!(ask(vec![tcp]).await.proven, with_resolver);
     let tcp = reference(&format!("tcp://127.0.0.1:{port}"), by_name);
     assert_eq!(ask(vec![tcp]).await.proven, IPV4);
+}
+
+#[tokio::test]
+async fn r03_a_reference_with_both_families_proves_both() {
+    let authority = Authority::new();
+    let over_v6 = Server::plain_at("[::1]:0", |_| page(200, &[], "")).await;
+    let port = over_v6.address.port();
+    let over_v4 = TcpListener::bind(("127.0.0.1", port)).await.expect("the same port");
+    let both = authority.way_by(|_| Ok(vec![Ipv6Addr::LOCALHOST.into(), [127, 0, 0, 1].into()]));
+    let proven = Faculties {
+        resolver: true,
+        ipv6: true,
+        ..IPV4
+    };
+    for scheme in ["http", "tcp"] {
+        let named = reference(&format!("{scheme}://a.example:{port}"), both.clone());
+        assert_eq!(ask(vec![named]).await.proven, proven, "{scheme}");
+    }
+    drop(over_v4);
+    let named = reference(&format!("http://a.example:{port}/"), both);
+    let v6_alone = Faculties { ipv4: false, ..proven };
+    assert_eq!(ask(vec![named]).await.proven, v6_alone, "nobody listens at the other");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pilotlight::probe::{HostPort, Resolver, Way};
@@ -15,6 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
 
 /// A throwaway certificate authority.
 pub(super) struct Authority {
@@ -51,6 +53,18 @@ impl Authority {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 3, 31);
         self.certifies(&params)
+    }
+
+    /// Serves well to begin with and, once told, with a certificate that ended; the TLS sessions of before go on.
+    pub(super) fn serves_until_expired(&self, name: &str) -> (ServerConfig, Arc<AtomicBool>) {
+        let expired = Arc::new(AtomicBool::new(false));
+        let mut config = self.serves(name);
+        config.cert_resolver = Arc::new(Renewal {
+            before: Arc::clone(&config.cert_resolver),
+            after: self.serves_expired(name).cert_resolver,
+            expired: Arc::clone(&expired),
+        });
+        (config, expired)
     }
 
     fn certifies(&self, params: &CertificateParams) -> ServerConfig {
@@ -91,6 +105,24 @@ impl Authority {
 impl Drop for Authority {
     fn drop(&mut self) {
         std::fs::remove_file(&self.ca_file).ok();
+    }
+}
+
+/// One certificate before, another after.
+#[derive(Debug)]
+struct Renewal {
+    before: Arc<dyn ResolvesServerCert>,
+    after: Arc<dyn ResolvesServerCert>,
+    expired: Arc<AtomicBool>,
+}
+
+impl ResolvesServerCert for Renewal {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.expired.load(Ordering::SeqCst) {
+            self.after.resolve(hello)
+        } else {
+            self.before.resolve(hello)
+        }
     }
 }
 
@@ -143,15 +175,23 @@ pub(super) struct Progress {
 
 impl Server {
     pub(super) async fn tls(config: ServerConfig, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(Some(config), script).await
+        Self::start("127.0.0.1:0", Some(config), script).await
     }
 
     pub(super) async fn plain(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(None, script).await
+        Self::plain_at("127.0.0.1:0", script).await
     }
 
-    async fn start(config: Option<ServerConfig>, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    pub(super) async fn plain_at(place: &str, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(place, None, script).await
+    }
+
+    async fn start(
+        place: &str,
+        config: Option<ServerConfig>,
+        script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(place).await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (tell, progress) = watch::channel(Progress::default());

@@ -97,6 +97,17 @@ async fn an_edit_by_somebody_else_is_reported_once() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_failed_write_does_not_swallow_an_edit() {
+    let mut edited = ruleset(false);
+    edited["rules"][1]["description"] = json!("touched");
+    let provider = Provider::start([ok(&ruleset(false)), ok(&edited), Say::text(502, "<html>"), ok(&edited)]).await;
+    let redirect = single_redirect(&provider);
+    assert!(!redirect.observe().await.unwrap().edited);
+    redirect.set(Position::On).await.unwrap_err();
+    assert!(redirect.observe().await.unwrap().edited);
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_page_rule_is_switched_by_its_status_alone() {
     let rule = |status: &str| json!({"id": "p1", "status": status, "actions": [{"id": "forwarding_url", "value": {"url": "u", "status_code": 302}}]});
     let provider = Provider::start([ok(&rule("disabled")), ok(&rule("active"))]).await;
@@ -104,6 +115,16 @@ async fn a_page_rule_is_switched_by_its_status_alone() {
     assert_eq!(configured(observed), Some(Position::On));
     assert_eq!(provider.lines()[1], "PATCH /client/v4/zones/z/pagerules/p1");
     assert_eq!(provider.asked()[1].json(), json!({"status": "active"}));
+
+    let mut other = rule("disabled");
+    other["id"] = json!("p2");
+    let provider = Provider::start([ok(&other)]).await;
+    let error = page_rule(&provider).set(Position::On).await.unwrap_err();
+    assert_eq!(
+        (error.kind, provider.lines().len()),
+        (FailureKind::Nonsense, 1),
+        "not the rule that was asked for"
+    );
 
     let missing =
         json!({"success": false, "result": null, "errors": [{"code": 7003, "message": "no route"}], "messages": []});

@@ -121,7 +121,8 @@ async fn an_uptime_check_that_ignores_the_field_is_not_believed() {
     let check = json!({"name": "projects/p/uptimeCheckConfigs/home", "displayName": "home"});
     let mut disabled = check.clone();
     disabled["disabled"] = json!(true);
-    let provider = Provider::start([Say::json(200, &check), Say::json(200, &disabled)]).await;
+    let answers = [&check, &disabled, &disabled].map(|answer| Say::json(200, answer));
+    let provider = Provider::start(answers).await;
     uptime_check(&provider).set(Position::On).await.unwrap();
     assert_eq!(
         provider.lines()[1],
@@ -129,9 +130,13 @@ async fn an_uptime_check_that_ignores_the_field_is_not_believed() {
     );
     assert_eq!(provider.asked()[1].json(), json!({"disabled": true}));
 
-    let provider = Provider::start([Say::json(200, &check), Say::json(200, &check)]).await;
-    let error = uptime_check(&provider).set(Position::On).await.unwrap_err();
-    assert_eq!(error.kind, FailureKind::NotApplied);
+    for (answered, stored) in [(&check, &check), (&disabled, &check)] {
+        let answers = [&check, answered, stored].map(|answer| Say::json(200, answer));
+        let provider = Provider::start(answers).await;
+        let error = uptime_check(&provider).set(Position::On).await.unwrap_err();
+        assert_eq!(error.kind, FailureKind::NotApplied);
+        assert_eq!(provider.lines()[2], "GET /v3/projects/p/uptimeCheckConfigs/home");
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -369,6 +369,32 @@ async fn the_budget_stops_calls_before_they_are_sent() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_look_that_the_budget_has_no_room_for_is_put_off_and_never_after_a_write_that_may_have_failed() {
+    let bench = Bench::start("put-off").await;
+    let resources = Resources::new();
+    let redirect = Arc::new(bench.single_redirect());
+    let redirect = resources.handle("a", redirect, Duration::from_secs(5));
+    for _ in 0..50 {
+        assert_eq!(redirect.observe().await.unwrap().configured, Some(Position::Off));
+    }
+    assert_eq!(calls_to(&bench, Api::Cloudflare), 40, "what is left is for a switch");
+    redirect.set(Position::On).await.unwrap();
+    let seen = redirect.observe().await.unwrap();
+    assert_eq!((seen.configured, seen.effective), (Some(Position::On), None));
+    bench
+        .world
+        .inject(Fault::once(Api::Cloudflare, FaultKind::LostReply).on_writes());
+    redirect.set(Position::Off).await.unwrap_err();
+    let error = redirect.observe().await.unwrap_err();
+    assert_eq!(
+        error.kind,
+        FailureKind::Limited,
+        "nobody knows what became of the write"
+    );
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn two_sites_on_one_standby_shut_it_only_together() {
     let bench = Bench::start("two-sites").await;
     let resources = Resources::new();
