@@ -55,18 +55,19 @@ impl Saver {
         let (newest, mut to_write) = watch::channel((0_u64, None::<Arc<Snapshot>>));
         let (done, written) = watch::channel(Written { number: 0, ok: true });
         let task = tokio::spawn(async move {
+            let mut worked = true;
             while to_write.changed().await.is_ok() {
                 let (number, snapshot) = to_write.borrow_and_update().clone();
                 let Some(snapshot) = snapshot else { continue };
                 let disk = Arc::clone(&disk);
-                let ok = match tokio::task::spawn_blocking(move || disk.save(&snapshot)).await {
-                    Ok(Ok(())) => true,
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, "state not saved; going on from memory");
-                        false
-                    }
-                    Err(_) => false,
-                };
+                let result = tokio::task::spawn_blocking(move || disk.save(&snapshot)).await;
+                let ok = matches!(result, Ok(Ok(())));
+                if let Ok(Err(error)) = result
+                    && worked
+                {
+                    tracing::error!(error = error.whole(), "state not saved; going on from memory");
+                }
+                worked = ok;
                 done.send_replace(Written { number, ok });
             }
         });

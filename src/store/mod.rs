@@ -4,6 +4,7 @@
 mod arbitrary;
 pub mod format;
 
+use std::error::Error;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -60,6 +61,12 @@ impl StoreError {
             Self::Io { .. } => "io",
             Self::Encode(_) => "encode",
         }
+    }
+
+    /// The error and its causes on one line, for logs: what was tried, with which file, and why it did not work.
+    pub fn whole(&self) -> String {
+        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
     }
 }
 
