@@ -135,7 +135,8 @@ async fn play(sandbox: &Sandbox, running: &Running, config: &Config, pace: &Pace
     stage.linger(Duration::from_millis(500)).await;
     let tally = visitors.stop().await;
     let faults = Faults { power_cut, restart };
-    let mut out = String::from("\nFigures\n");
+    let mut out = format!("\nTimeline\n{}", playbill::timeline(stage.timeline()));
+    out += "\nFigures\n";
     out += &playbill::table(&figures);
     out += &playbill::visitors(&tally, &faults);
     out += &playbill::calls(&running.resources.calls());
@@ -171,7 +172,11 @@ fn opening(policy: &crate::core::Policy, pace: &Pace) -> String {
 /// Home loses power: silence, not refusal.
 async fn go_out(stage: &mut Stage, pace: &Pace) -> anyhow::Result<Vec<Figure>> {
     stage.world.set_home(Home::Silent);
-    stage.act(Mark::Fault, "POWER CUT at home: packets arrive and nothing answers");
+    stage.act(
+        Mark::Fault,
+        "power cut",
+        "POWER CUT at home: packets arrive and nothing answers",
+    );
     for (mark, what) in [
         (Mark::Suspect, "the power cut was not noticed"),
         (Mark::FailedOver, "no failover was decided"),
@@ -185,21 +190,25 @@ async fn go_out(stage: &mut Stage, pace: &Pace) -> anyhow::Result<Vec<Figure>> {
 /// Power is back, flaps once, and stays.
 async fn come_home(stage: &mut Stage, pace: &Pace) -> anyhow::Result<()> {
     stage.world.set_home(Home::Serving);
-    stage.act(Mark::Revived, "POWER IS BACK at home");
+    stage.act(Mark::Revived, "power back", "POWER IS BACK at home");
     ensure!(
         stage.until(Mark::Recovering, pace.limit).await,
         "home's return was not noticed"
     );
     stage.linger(pace.linger).await;
     stage.world.set_home(Home::Refusing);
-    stage.line("home FLAPS: its web server goes down again for a moment");
+    stage.say("home flaps", "home FLAPS: its web server goes down again for a moment");
     ensure!(
         stage.until(Mark::Relapsed, pace.limit).await,
         "the flap was not noticed"
     );
     stage.linger(pace.flap).await;
     stage.world.set_home(Home::Serving);
-    stage.act(Mark::Revived, "home is back again; the countdown starts anew");
+    stage.act(
+        Mark::Revived,
+        "home back",
+        "home is back again; the countdown starts anew",
+    );
     for (mark, what) in [
         (Mark::Recovering, "home's second return was not noticed"),
         (Mark::Home, "going home was not decided"),
@@ -216,6 +225,7 @@ async fn web_server_restarts(stage: &mut Stage, pace: &Pace) -> anyhow::Result<V
     stage.world.set_home(Home::Refusing);
     stage.act(
         Mark::Fault,
+        "web server restarts",
         "home's web server restarts: connections are refused for a moment",
     );
     ensure!(
@@ -230,7 +240,7 @@ async fn web_server_restarts(stage: &mut Stage, pace: &Pace) -> anyhow::Result<V
     );
     stage.linger(pace.flap).await;
     stage.world.set_home(Home::Serving);
-    stage.act(Mark::Revived, "the web server is up again");
+    stage.act(Mark::Revived, "web server up", "the web server is up again");
     for (mark, what) in [
         (Mark::Cleared, "the suspicion was not cleared"),
         (Mark::GateOff, "the gate did not shut"),

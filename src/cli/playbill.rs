@@ -12,6 +12,8 @@ use super::stage::{Mark, Stage};
 const FIRST_SYSTEM: Duration = Duration::from_secs(13 * 60);
 /// The outage of the second: Google Monitoring's alert, then three cheap things.
 const SECOND_SYSTEM: Duration = Duration::from_secs(3 * 60);
+/// A line of the timeline, with some room for its indent and commas on a terminal of 80 columns.
+const WIDTH: usize = 74;
 /// A visit that began this long before a fault may have been under way in it.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
@@ -67,6 +69,28 @@ pub fn way_out(stage: &Stage, shortened: bool) -> Vec<Figure> {
 /// The figures as a table.
 pub fn table(figures: &[Figure]) -> String {
     figures.iter().map(Figure::row).collect()
+}
+
+/// The timeline in few lines: `17:08:09 power cut, 17:08:11 suspect, gate opening, ...`, each second told once.
+pub fn timeline(events: &[(String, &'static str)]) -> String {
+    let (mut out, mut line, mut told) = (String::new(), String::new(), "");
+    for (time, what) in events {
+        let item = if time == told {
+            (*what).to_owned()
+        } else {
+            format!("{time} {what}")
+        };
+        told = time;
+        if line.len() + item.len() > WIDTH {
+            out += &format!("  {line},\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line += ", ";
+        }
+        line += &item;
+    }
+    out + &format!("  {line}\n")
 }
 
 /// A fault that explains why visits were lost, as moments since the sandbox's start.
@@ -188,6 +212,23 @@ mod tests {
             until: Duration::from_secs(42),
         },
     };
+
+    #[test]
+    fn the_timeline_tells_each_second_once_and_fits_a_terminal() {
+        let events = [
+            ("17:08:09", "power cut"),
+            ("17:08:11", "suspect, gate opening"),
+            ("17:08:11", "gate on record"),
+            ("17:08:15", "failover decided"),
+            ("17:08:15", "redirect on"),
+        ];
+        let told = timeline(&events.map(|(time, what)| (time.to_owned(), what)));
+        assert_eq!(
+            told,
+            "  17:08:09 power cut, 17:08:11 suspect, gate opening, gate on record,\n  17:08:15 failover decided, redirect on\n"
+        );
+        assert!(told.lines().all(|line| line.len() < 80));
+    }
 
     #[test]
     fn what_is_lost_in_a_fault_is_explained_and_only_the_power_cut_is_the_outage() {

@@ -87,6 +87,27 @@ impl Mark {
             Self::Over => "the episode is over: nothing left to do",
         }
     }
+
+    /// The same in a word or two, for the timeline at the end; `None` for what only matters while it happens.
+    const fn short(self) -> Option<&'static str> {
+        match self {
+            Self::Ready | Self::Fault | Self::Revived | Self::GateEffective => None,
+            Self::Suspect => Some("suspect, gate opening"),
+            Self::Cleared => Some("cleared, no failover"),
+            Self::GateOn => Some("gate on record"),
+            Self::GateProven => Some("gate proven"),
+            Self::FailedOver => Some("failover decided"),
+            Self::RedirectOn => Some("redirect on"),
+            Self::StandbyVerified => Some("visitors verified at the standby"),
+            Self::Recovering => Some("recovering"),
+            Self::Relapsed => Some("dark again"),
+            Self::Home => Some("failback decided"),
+            Self::RedirectOff => Some("redirect off"),
+            Self::HomeVerified => Some("visitors verified at home"),
+            Self::GateOff => Some("gate shut"),
+            Self::Over => Some("episode over"),
+        }
+    }
 }
 
 /// The watched stage.
@@ -104,6 +125,7 @@ pub struct Stage {
     terminal: bool,
     /// The progress line as it stands on the terminal.
     progress: String,
+    timeline: Vec<(String, &'static str)>,
 }
 
 impl Stage {
@@ -118,6 +140,7 @@ impl Stage {
             marks: BTreeMap::new(),
             terminal: is_terminal(),
             progress: String::new(),
+            timeline: Vec::new(),
         }
     }
 
@@ -149,9 +172,20 @@ impl Stage {
     }
 
     /// Says what is done to home, and notes when.
-    pub fn act(&mut self, mark: Mark, words: &str) {
+    pub fn act(&mut self, mark: Mark, short: &'static str, words: &str) {
         self.marks.insert(mark, Instant::now());
+        self.say(short, words);
+    }
+
+    /// One line now, and its short form in the timeline at the end.
+    pub fn say(&mut self, short: &'static str, words: &str) {
+        self.timeline.push((self.time(), short));
         self.line(words);
+    }
+
+    /// What happened so far: the time of day, and what in short.
+    pub fn timeline(&self) -> &[(String, &'static str)] {
+        &self.timeline
     }
 
     /// Watches until `mark` becomes true (anew, if it was before); false when it does not within `limit`.
@@ -183,7 +217,10 @@ impl Stage {
             let before = self.seen.insert(mark, holds).unwrap_or(false);
             if holds && !before {
                 self.marks.insert(mark, Instant::now());
-                self.line(mark.words());
+                match mark.short() {
+                    Some(short) => self.say(short, mark.words()),
+                    None => self.line(mark.words()),
+                }
             }
         }
         self.progress(&status);
@@ -233,10 +270,15 @@ impl Stage {
 
     /// One line of the timeline.
     pub fn line(&mut self, words: &str) {
-        let wall = clock::rfc3339(self.clock.wall());
-        let time = wall.get(11..19).unwrap_or_default();
+        let time = self.time();
         let since = self.began.elapsed().as_secs_f32();
         self.print(&format!("{time}  {since:6.1} s  {words}\n"));
+    }
+
+    /// The time of day in UTC, to the second.
+    fn time(&self) -> String {
+        let wall = clock::rfc3339(self.clock.wall());
+        wall.get(11..19).unwrap_or_default().to_owned()
     }
 
     /// Plain text, after wiping the progress line.
