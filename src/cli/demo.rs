@@ -1,7 +1,7 @@
 //! `pilotlight demo` and `pilotlight sandbox`: the real daemon, through its real edges, before a world that lives in this process.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -297,7 +297,7 @@ pub async fn sandbox(args: SandboxArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The config on standard output, so that it can be piped into a file; what to do with it on standard error.
-fn announce(sandbox: &Sandbox, file: &PathBuf, profile: Profile) -> std::io::Result<()> {
+fn announce(sandbox: &Sandbox, file: &Path, profile: Profile) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(sandbox.config_toml(profile).as_bytes())?;
     out.flush()?;

@@ -8,10 +8,11 @@ use crate::toggle::Calls;
 
 use super::stage::{Mark, Stage};
 
-/// The outage of the first system of 2020: deploy Cloud Run and map a domain.
-const FIRST_SYSTEM: Duration = Duration::from_secs(13 * 60);
-/// The outage of the second: Google Monitoring's alert, then three cheap things.
-const SECOND_SYSTEM: Duration = Duration::from_secs(3 * 60);
+/// The outages of the systems of 2020: deploy Cloud Run and map a domain; Google Monitoring's alert, then three cheap things.
+const SYSTEMS: [(&str, Duration); 2] = [
+    ("first system of 2020", Duration::from_secs(13 * 60)),
+    ("second system of 2020", Duration::from_secs(3 * 60)),
+];
 /// A line of the timeline, with some room for its indent and commas on a terminal of 80 columns.
 const WIDTH: usize = 74;
 /// A visit that began this long before a fault may have been under way in it.
@@ -73,7 +74,7 @@ pub fn table(figures: &[Figure]) -> String {
 
 /// The timeline in few lines: `17:08:09 power cut, 17:08:11 suspect, gate opening, ...`, each second told once.
 pub fn timeline(events: &[(String, &'static str)]) -> String {
-    let (mut out, mut line, mut told) = (String::new(), String::new(), "");
+    let (mut lines, mut told) = (vec![String::new()], "");
     for (time, what) in events {
         let item = if time == told {
             (*what).to_owned()
@@ -81,16 +82,13 @@ pub fn timeline(events: &[(String, &'static str)]) -> String {
             format!("{time} {what}")
         };
         told = time;
-        if line.len() + item.len() > WIDTH {
-            out += &format!("  {line},\n");
-            line.clear();
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => *line = item,
+            Some(line) if line.len() + item.len() <= WIDTH => *line = [line, item.as_str()].join(", "),
+            Some(_) | None => lines.push(item),
         }
-        if !line.is_empty() {
-            line += ", ";
-        }
-        line += &item;
     }
-    out + &format!("  {line}\n")
+    format!("  {}\n", lines.join(",\n  "))
 }
 
 /// A fault that explains why visits were lost, as moments since the sandbox's start.
@@ -136,40 +134,32 @@ pub fn unexplained(tally: &Tally, faults: &Faults) -> u64 {
 pub fn visitors(tally: &Tally, faults: &Faults) -> String {
     let outage = faults.power_cut.outage(tally);
     let times = |other: Duration| other.as_secs_f64() / outage.as_secs_f64().max(0.1);
-    let mut out = format!(
-        "\nVisitors: {} served by home, {} by the standby, {} lost\n",
-        tally.home, tally.standby, tally.lost
-    );
-    out += &format!(
-        "  lost: {} in the power cut, {} while the web server restarted, {} otherwise\n",
+    let system = |(system, took): (&str, Duration)| {
+        let (words, times) = (in_words(took), times(took));
+        format!("  {system:<24} {words:>6}  ({times:.0} times as long)\n")
+    };
+    let systems: String = SYSTEMS.map(system).concat();
+    format!(
+        "\nVisitors: {} served by home, {} by the standby, {} lost\n\
+         \x20 lost: {} in the power cut, {} while the web server restarted, {} otherwise\n\
+         \nOutage of the power cut as visitors saw it: {:.1} s\n{systems}",
+        tally.home,
+        tally.standby,
+        tally.lost,
         faults.power_cut.lost(tally),
         faults.restart.lost(tally),
-        unexplained(tally, faults)
-    );
-    out += &format!(
-        "\nOutage of the power cut as visitors saw it: {:.1} s\n",
+        unexplained(tally, faults),
         outage.as_secs_f64()
-    );
-    for (system, took) in [
-        ("first system of 2020", FIRST_SYSTEM),
-        ("second system of 2020", SECOND_SYSTEM),
-    ] {
-        out += &format!(
-            "  {system:<24} {:>6}  ({:.0} times as long)\n",
-            in_words(took),
-            times(took)
-        );
-    }
-    out
+    )
 }
 
 /// Requests to each provider over the whole demo.
 pub fn calls(calls: &[(String, Calls)]) -> String {
-    let mut out = String::from("\nCalls to providers (start and routine reads included):\n");
-    for (credential, calls) in calls {
-        out += &format!("  {credential:<24} {} reads, {} writes\n", calls.reads, calls.writes);
-    }
-    out
+    let row = |(credential, calls): &(String, Calls)| {
+        format!("  {credential:<24} {} reads, {} writes\n", calls.reads, calls.writes)
+    };
+    let rows: String = calls.iter().map(row).collect();
+    format!("\nCalls to providers (start and routine reads included):\n{rows}")
 }
 
 #[cfg(test)]
