@@ -13,8 +13,8 @@ use tokio::time::{Instant as Tick, sleep_until, timeout};
 
 use crate::clock::Clock;
 use crate::core::{
-    Action, Command, Controller, Effect, Event, Eye, FailureKind, Notice, Now, Observed, OpId, Position, Reflection,
-    Severity, Sighting, Snapshot, Status, ToggleKey, View,
+    Action, ClockCheck, Command, Controller, Effect, Event, Eye, Faculties, FailureKind, Notice, Now, Observed, OpId,
+    Position, Reflection, Severity, Sighting, Snapshot, Status, ToggleKey, View,
 };
 use crate::metrics::{Metrics, Operation};
 use crate::probe::task::Probed;
@@ -28,6 +28,8 @@ pub const PROBES_WAITING: usize = 32;
 pub const COMMANDS_WAITING: usize = 8;
 /// Every eye has a deadline of its own; this one only guards against an eye that forgets it.
 const LOOK_GUARD: Duration = Duration::from_secs(90);
+/// The same for the mirror, whose references answer within seconds. Without an answer a failing home would never be judged.
+const MIRROR_GUARD: Duration = Duration::from_secs(15);
 /// The wall clock ran this much more or less than the monotonic one, or the loop woke this late: the clocks jumped.
 const GAP: Duration = Duration::from_secs(10);
 /// The loop turns at least this often, so that its pulse can be felt.
@@ -339,7 +341,9 @@ impl Driver {
         match action {
             Action::Look(Eye::Mirror) => {
                 let mirror = Arc::clone(&self.limbs.mirror);
-                self.calls.spawn(async move { Ended::Mirror(id, mirror.ask().await) });
+                self.calls.spawn(async move {
+                    Ended::Mirror(id, timeout(MIRROR_GUARD, mirror.ask()).await.unwrap_or_else(|_| dark()))
+                });
             }
             Action::Look(eye) => self.look(id, eye),
             Action::Observe(key) => self.operate(id, key, None, None),
@@ -420,6 +424,15 @@ impl Driver {
                 took: began.elapsed(),
             }
         });
+    }
+}
+
+/// The references say nothing.
+fn dark() -> Reflection {
+    Reflection {
+        answered: 0,
+        proven: Faculties::default(),
+        clock: ClockCheck::Unknown,
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Saver {
 }
 
 /// How far the disk is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The number of the newest snapshot whose write ended.
     pub number: u64,
@@ -53,20 +53,21 @@ impl Saver {
     /// Starts the task that writes.
     pub fn start(disk: Arc<dyn Disk>) -> Self {
         let (newest, mut to_write) = watch::channel((0_u64, None::<Arc<Snapshot>>));
-        let (done, written) = watch::channel(Written::default());
+        let (done, written) = watch::channel(Written { number: 0, ok: true });
         let task = tokio::spawn(async move {
+            let mut worked = true;
             while to_write.changed().await.is_ok() {
                 let (number, snapshot) = to_write.borrow_and_update().clone();
                 let Some(snapshot) = snapshot else { continue };
                 let disk = Arc::clone(&disk);
-                let ok = match tokio::task::spawn_blocking(move || disk.save(&snapshot)).await {
-                    Ok(Ok(())) => true,
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, "state not saved; going on from memory");
-                        false
-                    }
-                    Err(_) => false,
-                };
+                let result = tokio::task::spawn_blocking(move || disk.save(&snapshot)).await;
+                let ok = matches!(result, Ok(Ok(())));
+                if let Ok(Err(error)) = result
+                    && worked
+                {
+                    tracing::error!(error = error.whole(), "state not saved; going on from memory");
+                }
+                worked = ok;
                 done.send_replace(Written { number, ok });
             }
         });
@@ -102,7 +103,7 @@ impl Saver {
 }
 
 impl Ticket {
-    /// Whether the snapshot (or a newer one) reached the disk within [`PATIENCE`].
+    /// Whether the snapshot (or a newer one) reached the disk within [`PATIENCE`]; nothing handed over is nothing to wait for.
     pub async fn on_disk(mut self) -> bool {
         let number = self.number;
         match timeout(PATIENCE, self.written.wait_for(|written| written.number >= number)).await {

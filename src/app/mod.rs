@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{self, AdminState, SiteHandle, Token};
 use crate::clock::Clock;
@@ -57,12 +58,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops in order: no new commands, loops save their intent, then helpers.
+    /// Stops in order: no new commands, loops save their intent, then helpers. All of it has one deadline.
     pub async fn stop(self) {
         systemd::stopping();
         self.stop.send_replace(true);
+        let deadline = Instant::now() + self.patience;
         for task in self.tasks {
-            if tokio::time::timeout(self.patience, task).await.is_err() {
+            if timeout_at(deadline, task).await.is_err() {
                 tracing::warn!("a task did not stop in time");
             }
         }

@@ -169,7 +169,7 @@ pub struct AdminArgs {
 #[cfg(feature = "sandbox")]
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Use the default durations and the providers' real delays; takes the better part of an hour
+    /// Use the default durations and the providers' real delays; takes about half an hour
     #[arg(long)]
     pub realistic: bool,
     /// The seed of all chance in it

@@ -1,7 +1,7 @@
 //! `pilotlight demo` and `pilotlight sandbox`: the real daemon, through its real edges, before a world that lives in this process.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use anyhow::{Context, ensure};
 
 use crate::app::{self, Running};
 use crate::config::{self, Config};
+use crate::core::Status;
 use crate::sandbox::{Crowd, Home, Kinds, Options, Profile, Sandbox, Tally, Visitors};
 
 use super::args::{DemoArgs, SandboxArgs, SandboxProfile};
-use super::playbill::{self, Figure};
+use super::playbill::{self, Faults, Figure};
 use super::stage::{Mark, Stage};
 
 /// The site's name in the sandbox.
@@ -40,7 +41,11 @@ pub async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let file = sandbox.write_config(pace.profile, Kinds::default())?;
     let config = config::load(&[file]).context("the sandbox's own config")?;
     let running = app::start(&config).await?;
-    let told = play(&sandbox, &running, &config, &pace).await;
+    // Cancel-safe: whatever plays is dropped with its visitors, and then everything is stopped in order all the same.
+    let told = tokio::select! {
+        told = play(&sandbox, &running, &config, &pace) => told,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("it was interrupted")),
+    };
     running.stop().await;
     sandbox.stop().await;
     if temporary {
@@ -122,21 +127,21 @@ async fn play(sandbox: &Sandbox, running: &Running, config: &Config, pace: &Pace
         "the daemon did not get ready"
     );
     let mut figures = go_out(&mut stage, pace).await?;
+    let power_cut = stage.fault(Mark::StandbyVerified);
     stage.linger(pace.linger).await;
-    let revived = stage.world.elapsed();
     come_home(&mut stage, pace).await?;
-    let home = stage.world.elapsed();
     figures.extend(web_server_restarts(&mut stage, pace).await?);
+    let restart = stage.fault(Mark::Revived);
     stage.linger(Duration::from_millis(500)).await;
     let tally = visitors.stop().await;
-    let lost_on_the_way_home = tally.lost_between(revived, home);
-    let mut out = String::from("\nFigures\n");
+    let faults = Faults { power_cut, restart };
+    let mut out = format!("\nTimeline\n{}", playbill::timeline(stage.timeline()));
+    out += "\nFigures\n";
     out += &playbill::table(&figures);
-    out += &playbill::visitors(&tally);
-    out += &format!("Visitors lost on the way home: {lost_on_the_way_home}\n");
+    out += &playbill::visitors(&tally, &faults);
     out += &playbill::calls(&running.resources.calls());
     stage.print(&out);
-    verify(sandbox, &tally, lost_on_the_way_home)?;
+    verify(sandbox, &stage.status(), &tally, &faults)?;
     stage.print("\nEvery step was seen and verified.\n");
     Ok(())
 }
@@ -148,15 +153,15 @@ fn opening(policy: &crate::core::Policy, pace: &Pace) -> String {
         + 4;
     let length = if pace.realistic {
         format!(
-            "Default durations and {} s of IAM propagation: this takes about {minutes} minutes.\n",
+            "Default durations, {} s of IAM propagation: takes about {minutes} minutes.\n",
             REAL_PROPAGATION.as_secs()
         )
     } else {
-        "Shortened durations: this takes less than a minute. (--realistic uses the defaults.)\n".to_owned()
+        "Shortened durations: takes less than a minute (--realistic: the defaults).\n".to_owned()
     };
     format!(
-        "A whole outage, out and home again: the real daemon before a sandbox on this machine.\n{length}\
-         Home is probed every {} s; it fails over after {} s of darkness and comes back after {} s of quiet.\n\n\
+        "A whole outage, out and home again: the real daemon before a local sandbox.\n{length}\
+         A probe every {} s; out after {} s of darkness, home after {} s of quiet.\n\n\
          time (UTC)   since    what\n",
         policy.interval.as_secs(),
         policy.down_for.as_secs(),
@@ -167,7 +172,11 @@ fn opening(policy: &crate::core::Policy, pace: &Pace) -> String {
 /// Home loses power: silence, not refusal.
 async fn go_out(stage: &mut Stage, pace: &Pace) -> anyhow::Result<Vec<Figure>> {
     stage.world.set_home(Home::Silent);
-    stage.act(Mark::Fault, "POWER CUT at home: packets arrive and nothing answers");
+    stage.act(
+        Mark::Fault,
+        "power cut",
+        "POWER CUT at home: packets arrive and nothing answers",
+    );
     for (mark, what) in [
         (Mark::Suspect, "the power cut was not noticed"),
         (Mark::FailedOver, "no failover was decided"),
@@ -181,21 +190,25 @@ async fn go_out(stage: &mut Stage, pace: &Pace) -> anyhow::Result<Vec<Figure>> {
 /// Power is back, flaps once, and stays.
 async fn come_home(stage: &mut Stage, pace: &Pace) -> anyhow::Result<()> {
     stage.world.set_home(Home::Serving);
-    stage.act(Mark::Revived, "POWER IS BACK at home");
+    stage.act(Mark::Revived, "power back", "POWER IS BACK at home");
     ensure!(
         stage.until(Mark::Recovering, pace.limit).await,
         "home's return was not noticed"
     );
     stage.linger(pace.linger).await;
     stage.world.set_home(Home::Refusing);
-    stage.line("home FLAPS: its web server goes down again for a moment");
+    stage.say("home flaps", "home FLAPS: its web server goes down again for a moment");
     ensure!(
-        stage.until(Mark::FailedOver, pace.limit).await,
+        stage.until(Mark::Relapsed, pace.limit).await,
         "the flap was not noticed"
     );
     stage.linger(pace.flap).await;
     stage.world.set_home(Home::Serving);
-    stage.act(Mark::Revived, "home is back again; the countdown starts anew");
+    stage.act(
+        Mark::Revived,
+        "home back",
+        "home is back again; the countdown starts anew",
+    );
     for (mark, what) in [
         (Mark::Recovering, "home's second return was not noticed"),
         (Mark::Home, "going home was not decided"),
@@ -212,6 +225,7 @@ async fn web_server_restarts(stage: &mut Stage, pace: &Pace) -> anyhow::Result<V
     stage.world.set_home(Home::Refusing);
     stage.act(
         Mark::Fault,
+        "web server restarts",
         "home's web server restarts: connections are refused for a moment",
     );
     ensure!(
@@ -226,8 +240,9 @@ async fn web_server_restarts(stage: &mut Stage, pace: &Pace) -> anyhow::Result<V
     );
     stage.linger(pace.flap).await;
     stage.world.set_home(Home::Serving);
-    stage.act(Mark::Revived, "the web server is up again");
+    stage.act(Mark::Revived, "web server up", "the web server is up again");
     for (mark, what) in [
+        (Mark::Cleared, "the suspicion was not cleared"),
         (Mark::GateOff, "the gate did not shut"),
         (Mark::Over, "the episode did not end"),
     ] {
@@ -237,15 +252,25 @@ async fn web_server_restarts(stage: &mut Stage, pace: &Pace) -> anyhow::Result<V
 }
 
 /// The world itself has to agree, not only what the daemon says of it.
-fn verify(sandbox: &Sandbox, tally: &Tally, lost_on_the_way_home: u64) -> anyhow::Result<()> {
+fn verify(sandbox: &Sandbox, status: &Status, tally: &Tally, faults: &Faults) -> anyhow::Result<()> {
     let world = sandbox.world();
     ensure!(!world.gate().configured, "the gate is still open");
     ensure!(!world.redirect().configured, "the redirect is still on");
     ensure!(world.silence().snoozed_for.is_none(), "the monitoring is still muted");
     ensure!(tally.home > 0 && tally.standby > 0, "visitors were not served by both");
+    let switched = (
+        status.totals.failovers,
+        status.totals.failbacks,
+        status.totals.rollbacks,
+    );
     ensure!(
-        lost_on_the_way_home == 0,
-        "{lost_on_the_way_home} visitors were lost on the way home"
+        switched == (1, 1, 0),
+        "one way out and one way home were due; failovers, failbacks and rollbacks were {switched:?}"
+    );
+    let unexplained = playbill::unexplained(tally, faults);
+    ensure!(
+        unexplained == 0,
+        "{unexplained} visitors were lost without a fault that explains it"
     );
     Ok(())
 }
@@ -272,7 +297,7 @@ pub async fn sandbox(args: SandboxArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The config on standard output, so that it can be piped into a file; what to do with it on standard error.
-fn announce(sandbox: &Sandbox, file: &PathBuf, profile: Profile) -> std::io::Result<()> {
+fn announce(sandbox: &Sandbox, file: &Path, profile: Profile) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(sandbox.config_toml(profile).as_bytes())?;
     out.flush()?;

@@ -1,6 +1,7 @@
 //! Where log lines go and how they look: text on a terminal, the journal under systemd, JSON elsewhere.
 
 use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::Context;
 use tracing_subscriber::filter::Targets;
@@ -48,7 +49,28 @@ where
     tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)
 }
 
-/// systemd connects standard error to the journal and says so.
+/// Whether standard error is the journal. The variable alone does not tell: children inherit it, also when their standard
+/// error goes elsewhere (`systemd.exec(5)` says to compare device and inode).
 fn under_journald() -> bool {
-    std::env::var_os("JOURNAL_STREAM").is_some()
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stream(&stream, "/proc/self/fd/2"))
+}
+
+/// Whether `file` is the stream that is named as `DEVICE:INODE`.
+fn is_stream(stream: &str, file: &str) -> bool {
+    std::fs::metadata(file).is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_error_is_the_journal_only_when_device_and_inode_are() {
+        let here = std::fs::metadata("/proc/self/exe").unwrap();
+        let stream = format!("{}:{}", here.dev(), here.ino());
+        assert!(is_stream(&stream, "/proc/self/exe"));
+        assert!(!is_stream(&stream, "/dev/null"));
+        assert!(!is_stream("", "/dev/null"));
+        assert!(!is_stream("8:1", "/nowhere/at/all"));
+    }
 }

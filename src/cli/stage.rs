@@ -10,10 +10,18 @@ use tokio::time::Instant;
 
 use crate::clock::{self, Clock};
 use crate::core::{Position, Role, Status};
-use crate::sandbox::World;
+use crate::sandbox::{Tally, World};
+
+use super::playbill::Fault;
 
 /// How often the stage is looked at; the timeline is this exact.
 const GLANCE: Duration = Duration::from_millis(10);
+
+/// Back to the line's beginning, and empty it.
+const WIPE: &str = "\r\x1b[2K";
+/// A line too long for a narrow terminal is cut off, not wrapped: a wrapped one could not be wiped.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 
 /// Something that happened on stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +87,27 @@ impl Mark {
             Self::Over => "the episode is over: nothing left to do",
         }
     }
+
+    /// The same in a word or two, for the timeline at the end; `None` for what only matters while it happens.
+    const fn short(self) -> Option<&'static str> {
+        match self {
+            Self::Ready | Self::Fault | Self::Revived | Self::GateEffective => None,
+            Self::Suspect => Some("suspect, gate opening"),
+            Self::Cleared => Some("cleared, no failover"),
+            Self::GateOn => Some("gate on record"),
+            Self::GateProven => Some("gate proven"),
+            Self::FailedOver => Some("failover decided"),
+            Self::RedirectOn => Some("redirect on"),
+            Self::StandbyVerified => Some("visitors verified at the standby"),
+            Self::Recovering => Some("recovering"),
+            Self::Relapsed => Some("dark again"),
+            Self::Home => Some("failback decided"),
+            Self::RedirectOff => Some("redirect off"),
+            Self::HomeVerified => Some("visitors verified at home"),
+            Self::GateOff => Some("gate shut"),
+            Self::Over => Some("episode over"),
+        }
+    }
 }
 
 /// The watched stage.
@@ -94,6 +123,9 @@ pub struct Stage {
     /// When each mark last became true.
     marks: BTreeMap<Mark, Instant>,
     terminal: bool,
+    /// The progress line as it stands on the terminal.
+    progress: String,
+    timeline: Vec<(String, &'static str)>,
 }
 
 impl Stage {
@@ -106,7 +138,9 @@ impl Stage {
             began: Instant::now(),
             seen: BTreeMap::new(),
             marks: BTreeMap::new(),
-            terminal: std::io::stdout().is_terminal(),
+            terminal: is_terminal(),
+            progress: String::new(),
+            timeline: Vec::new(),
         }
     }
 
@@ -120,15 +154,38 @@ impl Stage {
         self.at(to)?.checked_duration_since(self.at(from)?)
     }
 
+    /// The fault that was marked last and over with `end`, on the world's clock.
+    pub fn fault(&self, end: Mark) -> Fault {
+        let moment = |mark| {
+            let ago = self.at(mark).map_or(Duration::ZERO, |at| at.elapsed());
+            self.world.elapsed().saturating_sub(ago)
+        };
+        Fault {
+            from: moment(Mark::Fault),
+            until: moment(end),
+        }
+    }
+
     /// The newest picture.
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status.borrow())
     }
 
     /// Says what is done to home, and notes when.
-    pub fn act(&mut self, mark: Mark, words: &str) {
+    pub fn act(&mut self, mark: Mark, short: &'static str, words: &str) {
         self.marks.insert(mark, Instant::now());
+        self.say(short, words);
+    }
+
+    /// One line now, and its short form in the timeline at the end.
+    pub fn say(&mut self, short: &'static str, words: &str) {
+        self.timeline.push((self.time(), short));
         self.line(words);
+    }
+
+    /// What happened so far: the time of day, and what in short.
+    pub fn timeline(&self) -> &[(String, &'static str)] {
+        &self.timeline
     }
 
     /// Watches until `mark` becomes true (anew, if it was before); false when it does not within `limit`.
@@ -160,7 +217,10 @@ impl Stage {
             let before = self.seen.insert(mark, holds).unwrap_or(false);
             if holds && !before {
                 self.marks.insert(mark, Instant::now());
-                self.line(mark.words());
+                match mark.short() {
+                    Some(short) => self.say(short, mark.words()),
+                    None => self.line(mark.words()),
+                }
             }
         }
         self.progress(&status);
@@ -209,40 +269,61 @@ impl Stage {
     }
 
     /// One line of the timeline.
-    pub fn line(&self, words: &str) {
-        let wall = clock::rfc3339(self.clock.wall());
-        let time = wall.get(11..19).unwrap_or_default();
+    pub fn line(&mut self, words: &str) {
+        let time = self.time();
         let since = self.began.elapsed().as_secs_f32();
         self.print(&format!("{time}  {since:6.1} s  {words}\n"));
     }
 
-    /// Plain text, after wiping the progress line.
-    pub fn print(&self, text: &str) {
-        let wipe = if self.terminal { "\r\x1b[2K" } else { "" };
-        let mut out = std::io::stdout().lock();
-        // A demo whose reader went away goes on to its exit status.
-        let _ = write!(out, "{wipe}{text}").and_then(|()| out.flush());
+    /// The time of day in UTC, to the second.
+    fn time(&self) -> String {
+        let wall = clock::rfc3339(self.clock.wall());
+        wall.get(11..19).unwrap_or_default().to_owned()
     }
 
-    fn progress(&self, status: &Status) {
+    /// Plain text, after wiping the progress line.
+    pub fn print(&mut self, text: &str) {
+        let wipe = if self.terminal { WIPE } else { "" };
+        self.progress.clear();
+        write(&format!("{wipe}{text}"));
+    }
+
+    /// Redraws the progress line when it changed.
+    fn progress(&mut self, status: &Status) {
         if !self.terminal {
             return;
         }
-        let tally = self.world.visitors().unwrap_or_default();
-        let countdown = match (status.failover_in, status.home_in) {
-            (Some(left), _) => format!(", fails over in {:.0} s if it stays dark", left.as_secs_f32()),
-            (None, Some(left)) => format!(", home in {:.0} s if quiet", left.as_secs_f32()),
-            (None, None) => String::new(),
-        };
-        let mut out = std::io::stdout().lock();
-        let _ = write!(
-            out,
-            "\r\x1b[2K          {}{countdown} | visitors: home {}, standby {}, lost {}",
-            status.phase.label(),
-            tally.home,
-            tally.standby,
-            tally.lost
-        )
-        .and_then(|()| out.flush());
+        let line = progress(status, &self.world.visitors().unwrap_or_default());
+        if line != self.progress {
+            write(&format!("{WIPE}{NO_WRAP}{line}{WRAP}"));
+            self.progress = line;
+        }
     }
+}
+
+/// What goes on now, in well under a terminal's 80 columns.
+fn progress(status: &Status, tally: &Tally) -> String {
+    let doing = match (status.phase.label(), status.failover_in, status.home_in) {
+        ("suspect", Some(left), _) => format!("suspect, standby in {} s", left.as_secs()),
+        ("suspect", None, _) => "suspect".to_owned(),
+        ("recovering", _, Some(left)) => format!("recovering, home in {} s", left.as_secs()),
+        ("recovering", _, None) => "recovering".to_owned(),
+        ("failed_over", ..) => "failed over".to_owned(),
+        (phase, ..) => phase.to_owned(),
+    };
+    format!(
+        "  ... {doing:<26} | visits: home {}, standby {}, lost {}",
+        tally.home, tally.standby, tally.lost
+    )
+}
+
+/// Writes to the terminal. A demo whose reader went away goes on to its exit status.
+fn write(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A terminal that understands more than plain lines.
+fn is_terminal() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }

@@ -197,7 +197,11 @@ impl Delivery {
             Ok((outbox, found)) => (Some(outbox), found),
             Err(error) => {
                 let reason = error.reason();
-                error!(target_name = target.name, %error, reason, "outbox cannot be used; notices are kept in memory only");
+                let error = error.whole();
+                error!(
+                    target_name = target.name,
+                    error, reason, "outbox cannot be used; notices are kept in memory only"
+                );
                 tally.note(&target.name, Happening::Failed(TellFailure::Local));
                 (None, Found::default())
             }
@@ -379,7 +383,11 @@ impl Delivery {
         match spawn_blocking(move || work(&outbox)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                error!(target_name = self.name, %error, "the outbox could not be written; the notice is in memory only");
+                let error = error.whole();
+                error!(
+                    target_name = self.name,
+                    error, "the outbox could not be written; the notice is in memory only"
+                );
                 self.tally.note(&self.name, Happening::Failed(TellFailure::Local));
             }
             // The runtime stops; what was not written is still in the caller's log.

@@ -92,13 +92,18 @@ impl Tally {
 
     /// How long visitors got no good page: the spans of lost visits, each until the next good visit began.
     pub fn outage(&self) -> Duration {
+        self.outage_between(Duration::ZERO, Duration::MAX)
+    }
+
+    /// The same, of the spans that began between two moments (since the sandbox's start).
+    pub fn outage_between(&self, from: Duration, until: Duration) -> Duration {
         let next = self.spans.iter().skip(1).map(|span| span.from);
         let ends = next.chain(self.spans.last().map(|span| span.until));
         let dark = self
             .spans
             .iter()
             .zip(ends)
-            .filter(|(span, _)| span.service == Service::Lost);
+            .filter(|(span, _)| span.service == Service::Lost && (from..until).contains(&span.from));
         dark.map(|(span, end)| end.saturating_sub(span.from)).sum()
     }
 }

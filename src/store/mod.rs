@@ -4,6 +4,7 @@
 mod arbitrary;
 pub mod format;
 
+use std::error::Error;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -61,6 +62,12 @@ impl StoreError {
             Self::Encode(_) => "encode",
         }
     }
+
+    /// The error and its causes on one line, for logs: what was tried, with which file, and why it did not work.
+    pub fn whole(&self) -> String {
+        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
 }
 
 /// What was found at start.
@@ -87,7 +94,7 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Creates the directory (mode 0700) if need be and takes its lock.
+    /// Creates the directory (mode 0700) if need be and takes its lock. A disk that takes no writes any more is no reason not to start.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
@@ -95,20 +102,14 @@ impl StateDir {
             .create(dir)
             .map_err(failed("create", dir))?;
         let path = dir.join(".lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let mut file = open_lock(&path).map_err(failed("open", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use(dir, &file)),
             Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
         }
-        note_holder(&mut file).map_err(failed("write", &path))?;
+        // Only words for a second instance: on a disk that is full or read-only the watch goes on without them.
+        let _ = note_holder(&mut file);
         Ok(Self {
             dir: dir.to_owned(),
             lock: Arc::new(file),
@@ -242,6 +243,21 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         ));
     }
     Ok(Some(text))
+}
+
+/// A disk that has become read-only can still be locked, and what is on it can be read: a watch from memory beats none.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+        opened => opened,
+    }
 }
 
 fn note_holder(file: &mut File) -> io::Result<()> {

@@ -189,7 +189,14 @@ impl Handle {
             return Err(self.late(FailureKind::NoAnswer, "not done in time; a write may have been applied"));
         };
         drop(permit);
-        let mut observed = result?;
+        let mut observed = match result {
+            // Released, and there is no call left to look: it is where the other site keeps it.
+            Err(error) if held && wish == Some(Position::Off) && error.kind == FailureKind::HeldBack => Observed {
+                configured: Some(Position::On),
+                ..Observed::default()
+            },
+            result => result?,
+        };
         observed.held_by_other = observed.configured == Some(Position::On) && self.object.held_against(&self.site);
         Ok(observed)
     }

@@ -1,6 +1,6 @@
 //! All integration tests, in one binary.
 
-#![cfg(test)] // tells clippy that helpers here may unwrap as tests may
+#![cfg(test)]
 #![expect(
     unreachable_pub,
     reason = "the modules of a test binary share helpers; nothing is exported"
@@ -20,6 +20,7 @@ mod core_switch;
 mod crash;
 mod daemon;
 mod documents;
+mod driver;
 mod house;
 mod layering;
 mod many_sites;
@@ -38,6 +39,7 @@ mod sandbox_cloudflare;
 mod sandbox_google;
 mod sandbox_monitoring;
 mod sandbox_rig;
+mod saver;
 mod scratch;
 mod store;
 mod systemd;

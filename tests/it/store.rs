@@ -199,3 +199,22 @@ fn a_site_name_cannot_lead_out_of_the_directory() {
     }
     dir.site("blog.example-2_b").unwrap();
 }
+
+#[test]
+fn an_error_names_what_was_tried_and_why_it_did_not_work() {
+    let error = StoreError::Io {
+        doing: "write",
+        path: "state/site.json".into(),
+        source: std::io::ErrorKind::StorageFull.into(),
+    };
+    assert_eq!(error.whole(), "cannot write state/site.json: no storage space");
+}
+
+#[test]
+fn r10_a_full_disk_does_not_keep_the_daemon_from_starting() {
+    let scratch = Scratch::new();
+    std::os::unix::fs::symlink("/dev/full", scratch.path().join(".lock")).unwrap();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    assert_eq!(dir.site("blog").unwrap().load().unwrap(), Loaded::Fresh);
+    assert!(matches!(StateDir::open(scratch.path()), Err(StoreError::InUse { .. })));
+}

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use clap::Parser;
+use pilotlight::cli::args::{self, Cli};
+use pilotlight::cli::check::EX_CONFIG;
 use pilotlight::core::machine::Pin;
 use pilotlight::core::status::Switched;
 use pilotlight::core::{Mode, Phase, Route, Status, Stopwatch, Wall};
@@ -144,4 +147,24 @@ fn many_sites_are_told_as_a_sum() {
     assert_eq!(status_text(sites.clone()), "5 sites: home serves visitors");
     sites.push(("shop", &down));
     assert_eq!(status_text(sites), "5 sites at home; look at shop");
+}
+
+#[test]
+fn the_unit_runs_what_the_command_line_knows_with_all_of_the_config() {
+    let unit = include_str!("../../systemd/pilotlight.service");
+    let value = |key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("{key} is missing"))
+    };
+    let cli = Cli::try_parse_from(value("ExecStart").split(' ')).unwrap();
+    assert!(matches!(cli.command, args::Command::Run));
+    assert!(
+        cli.global.config.is_empty(),
+        "with --config the fragments in conf.d would be left out"
+    );
+    assert_eq!(value("RestartPreventExitStatus"), EX_CONFIG.to_string());
+    assert_eq!(value("Type"), "notify");
+    assert_eq!(value("Restart"), "always");
+    let watchdog: u64 = value("WatchdogSec").parse().unwrap();
+    assert!(watchdog >= 3 * 15, "a loop may be without a probe's end for 15 seconds");
 }

@@ -2,4 +2,5 @@
 
 #[cfg(feature = "sandbox")]
 pub mod daemon;
+pub mod disk;
 pub mod model;
