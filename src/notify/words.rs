@@ -389,7 +389,7 @@ const fn remedy(kind: FailureKind) -> &'static str {
             "Look at the provider's status page; if it lasts, turn the switch by hand."
         }
         FailureKind::HeldBack => {
-            "Wait; if it lasts, give the site a credential of its own or raise timing.verify_every."
+            "Wait; if it lasts, give the site a credential of its own, or have switches read less often."
         }
         FailureKind::Limited => "Wait; if it lasts, look for another program that uses the same credential.",
         FailureKind::Conflict => "Find the other hand: a second watcher, a script, a colleague.",

@@ -1,5 +1,6 @@
 //! The real binary before the sandbox: blindness, secrets, orders, a second instance, bad configs.
 
+use std::fmt::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ async fn r16_no_secret_appears_in_anything_that_is_printed_kept_or_shown() {
         shown += &notice.body;
     }
     for call in world.journal() {
-        shown += &format!("{call:?}");
+        write!(shown, "{call:?}").unwrap();
     }
     assert!(daemon.terminate().await.success());
     shown += &lab.printed();
@@ -118,9 +119,9 @@ fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files(&path))
+            found.extend(files(&path));
         } else {
-            found.push(path)
+            found.push(path);
         }
     }
     found

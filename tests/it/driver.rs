@@ -353,7 +353,7 @@ async fn r09_a_toggle_that_never_answers_is_given_up_at_its_deadline_and_told_ag
     sleep(Duration::from_secs(2)).await;
     *rig.gate.answers.lock().unwrap() = Answers::Never;
     rig.order(Order::Force(Route::Standby)).await;
-    sleep(TOGGLE_TIMEOUT - Duration::from_secs(1)).await;
+    sleep(TOGGLE_TIMEOUT.checked_sub(Duration::from_secs(1)).unwrap()).await;
     assert!(rig.status().toggles[0].busy);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(rig.status().toggles[0].failing, Some(FailureKind::NoAnswer));

@@ -177,7 +177,7 @@ impl Lab {
         let state: serde_json::Value = serde_json::from_str(&text(&file)).unwrap_or_default();
         match state.pointer(place) {
             Some(serde_json::Value::String(found)) => found == value,
-            Some(found) => found.to_string() == value,
+            Some(found) => serde_json::from_str(value).is_ok_and(|wanted: serde_json::Value| *found == wanted),
             None => false,
         }
     }
