@@ -2,14 +2,13 @@
 
 use super::evidence::Cause;
 use super::notice::EpisodeId;
-use super::snapshot::EpisodeRecord;
 use super::time::{Duration, Wall};
 
 /// Keys of notices that are remembered at most; far above what one episode can say.
 const MOST_TOLD: usize = 256;
 
-/// The episode under way.
-#[derive(Clone, Debug)]
+/// The episode under way; saved as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Episode {
     /// Its id.
     pub id: EpisodeId,
@@ -25,7 +24,8 @@ pub struct Episode {
     pub home_in_doubt: bool,
     /// How often the route changed in it.
     pub leg: u32,
-    told: Vec<String>,
+    /// Keys of the notices already given in it, so that a restart repeats none.
+    pub told: Vec<String>,
 }
 
 impl Episode {
@@ -40,34 +40,6 @@ impl Episode {
             home_in_doubt: cause.leaves_home_in_doubt(),
             leg: 0,
             told: Vec::new(),
-        }
-    }
-
-    /// Takes up a saved one.
-    pub fn restore(record: &EpisodeRecord) -> Self {
-        Self {
-            id: record.id,
-            began: record.began,
-            cause: record.cause,
-            failed_over: record.failed_over,
-            home_proven: record.home_proven,
-            home_in_doubt: record.home_in_doubt,
-            leg: record.leg,
-            told: record.told.clone(),
-        }
-    }
-
-    /// What is to be saved.
-    pub fn record(&self) -> EpisodeRecord {
-        EpisodeRecord {
-            id: self.id,
-            began: self.began,
-            cause: self.cause,
-            failed_over: self.failed_over,
-            home_proven: self.home_proven,
-            home_in_doubt: self.home_in_doubt,
-            leg: self.leg,
-            told: self.told.clone(),
         }
     }
 

@@ -336,11 +336,10 @@ impl Bearings {
 }
 
 impl Phase {
-    /// Stops all stopwatches at their last mark: what was not seen does not count.
-    #[must_use]
-    pub const fn freeze(self) -> Self {
+    /// The same phase, each of its stopwatches changed.
+    fn each(self, change: impl Fn(Stopwatch) -> Stopwatch) -> Self {
         match self {
-            Self::Healthy { well } => Self::Healthy { well: well.freeze() },
+            Self::Healthy { well } => Self::Healthy { well: change(well) },
             Self::Suspect {
                 failures,
                 successes,
@@ -349,15 +348,21 @@ impl Phase {
             } => Self::Suspect {
                 failures,
                 successes,
-                dark: dark.freeze(),
-                quiet: quiet.freeze(),
+                dark: change(dark),
+                quiet: change(quiet),
             },
-            Self::FailedOver { out } => Self::FailedOver { out: out.freeze() },
+            Self::FailedOver { out } => Self::FailedOver { out: change(out) },
             Self::Recovering { successes, quiet } => Self::Recovering {
                 successes,
-                quiet: quiet.freeze(),
+                quiet: change(quiet),
             },
         }
+    }
+
+    /// Stops all stopwatches at their last mark: what was not seen does not count.
+    #[must_use]
+    pub fn freeze(self) -> Self {
+        self.each(Stopwatch::freeze)
     }
 
     /// Counts afresh in `Recovering`: successes and quiet count from the verified failover.
@@ -375,26 +380,7 @@ impl Phase {
     /// The same phase with its stopwatches stopped at what they show: how it is saved.
     #[must_use]
     pub fn at_rest(self, now: Instant) -> Self {
-        let rest = |watch: Stopwatch| Stopwatch::stopped(watch.read(now));
-        match self {
-            Self::Healthy { well } => Self::Healthy { well: rest(well) },
-            Self::Suspect {
-                failures,
-                successes,
-                dark,
-                quiet,
-            } => Self::Suspect {
-                failures,
-                successes,
-                dark: rest(dark),
-                quiet: rest(quiet),
-            },
-            Self::FailedOver { out } => Self::FailedOver { out: rest(out) },
-            Self::Recovering { successes, quiet } => Self::Recovering {
-                successes,
-                quiet: rest(quiet),
-            },
-        }
+        self.each(|watch| Stopwatch::stopped(watch.read(now)))
     }
 
     /// How long home has been dark in this suspicion, for `Suspect` only.

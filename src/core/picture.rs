@@ -55,7 +55,7 @@ impl Controller {
             route: self.route,
             up_for: self.up_for,
             since_home: self.since_home.map(|since| since.read(now.at)),
-            episode: self.episode.as_ref().map(super::episode::Episode::record),
+            episode: self.episode.clone(),
             next_episode: self.next_episode,
             toggles: self
                 .reconciler

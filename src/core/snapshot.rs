@@ -1,8 +1,7 @@
 //! What survives a restart: intent, never an instant.
 
-use super::evidence::Cause;
+use super::episode::Episode;
 use super::machine::{Mode, Phase};
-use super::notice::EpisodeId;
 use super::time::{Duration, Wall};
 use super::toggles::{Position, Route, ToggleKey};
 
@@ -22,32 +21,11 @@ pub struct Snapshot {
     /// Time since going home, while a relapse would still count.
     pub since_home: Option<Duration>,
     /// The episode under way.
-    pub episode: Option<EpisodeRecord>,
+    pub episode: Option<Episode>,
     /// The number of the next episode.
     pub next_episode: u64,
     /// What each toggle was last told.
     pub toggles: Vec<ToggleRecord>,
-}
-
-/// The episode under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EpisodeRecord {
-    /// Its id.
-    pub id: EpisodeId,
-    /// When the first failed probe was sent.
-    pub began: Wall,
-    /// Why it began.
-    pub cause: Cause,
-    /// Whether the standby was proven to serve visitors in it.
-    pub failed_over: bool,
-    /// Whether home was proven at the public URL since the last failback in it.
-    pub home_proven: bool,
-    /// Whether home's answers to the origin eye say nothing of visitors.
-    pub home_in_doubt: bool,
-    /// How often the route changed in it.
-    pub leg: u32,
-    /// Keys of the notices already given in it, so that a restart repeats none.
-    pub told: Vec<String>,
 }
 
 /// What a toggle was last told.

@@ -3,8 +3,9 @@
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::core::episode::Episode;
 use crate::core::machine::Pin;
-use crate::core::snapshot::{EpisodeRecord, ToggleRecord};
+use crate::core::snapshot::ToggleRecord;
 use crate::core::{
     Cause, Duration, EpisodeId, Mode, Part, Phase, Position, Role, Route, Snapshot, Stopwatch, ToggleKey, Wall, Why,
 };
@@ -80,12 +81,12 @@ fn cause() -> impl Strategy<Value = Cause> {
     ]
 }
 
-fn episode() -> impl Strategy<Value = EpisodeRecord> {
+fn episode() -> impl Strategy<Value = Episode> {
     let told = proptest::collection::vec(any::<String>(), 0..4);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<u32>());
     (any::<u64>(), any::<u64>(), cause(), flags, told).prop_map(|(id, began, cause, flags, told)| {
         let (failed_over, home_proven, home_in_doubt, leg) = flags;
-        EpisodeRecord {
+        Episode {
             id: EpisodeId(id),
             began: Wall(began),
             cause,

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::episode;
 use crate::core::machine::Pin;
-use crate::core::snapshot::{EpisodeRecord, ToggleRecord};
+use crate::core::snapshot::ToggleRecord;
 use crate::core::{
     Cause, Duration, EpisodeId, Instant, Mode, Part, Phase, Position, Role, Route, Snapshot, Stopwatch, ToggleKey,
     Wall, Why,
@@ -136,7 +137,7 @@ impl From<&Snapshot> for File {
 
 impl From<File> for Snapshot {
     fn from(file: File) -> Self {
-        let episode = file.episode.map(|episode| EpisodeRecord {
+        let episode = file.episode.map(|episode| episode::Episode {
             id: EpisodeId(episode.id),
             began: Wall(episode.began_unix_ms),
             cause: episode.cause,

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use pilotlight::core::episode::Episode;
 use pilotlight::core::machine::Pin;
-use pilotlight::core::snapshot::{EpisodeRecord, ToggleRecord};
+use pilotlight::core::snapshot::ToggleRecord;
 use pilotlight::core::{
     Cause, Duration, EpisodeId, Mode, Part, Phase, Position, Role, Route, Snapshot, Stopwatch, ToggleKey, Wall, Why,
 };
@@ -30,7 +31,7 @@ fn snapshot() -> Snapshot {
         route: Route::Standby,
         up_for: Duration::from_secs(1200),
         since_home: None,
-        episode: Some(EpisodeRecord {
+        episode: Some(Episode {
             id: EpisodeId(41),
             began: Wall(1_767_225_500_000),
             cause: Cause::Origin(Why::Timeout(Part::Connect)),
