@@ -18,7 +18,7 @@ async fn the_budget_stops_calls_before_they_are_sent() {
         gate.set(position).await.unwrap();
     }
     let error = gate.set(Position::On).await.unwrap_err();
-    assert_eq!(error.kind, FailureKind::Limited);
+    assert_eq!(error.kind, FailureKind::HeldBack);
     assert!(error.retry_after.is_some_and(|wait| wait <= Duration::from_secs(60)));
     assert_eq!(bench.writes().len(), 6);
     bench.stop().await;
@@ -44,7 +44,7 @@ async fn a_look_that_the_budget_has_no_room_for_is_put_off_and_never_after_a_wri
     let error = redirect.observe().await.unwrap_err();
     assert_eq!(
         error.kind,
-        FailureKind::Limited,
+        FailureKind::HeldBack,
         "nobody knows what became of the write"
     );
     bench.stop().await;
