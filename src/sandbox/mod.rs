@@ -83,7 +83,7 @@ pub struct Options {
     pub cold_start: Duration,
     /// How often Google's checkers fetch the public URLs by themselves; never when not given.
     pub uptime_period: Option<Duration>,
-    /// Where the control endpoint listens; port 0 takes a free one.
+    /// Where the control endpoint listens, on loopback; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where the daemon's admin server shall listen; a Unix socket in `dir` when not given.
     pub admin_listen: Option<String>,
@@ -142,6 +142,9 @@ pub enum SandboxError {
     /// The throwaway key in the source cannot be read.
     #[error("the throwaway key is damaged")]
     Key,
+    /// Its control endpoint knows no password.
+    #[error("the sandbox listens on loopback only, for example on 127.0.0.1:0")]
+    NotLoopback,
     /// A site's name cannot stand in a host name, or there is none.
     #[error("sites need names of lower-case letters, digits and `-`")]
     Sites,
@@ -159,6 +162,9 @@ impl Sandbox {
     /// Starts everything on the current runtime and writes the files that a config names.
     pub async fn start(options: Options) -> Result<Self, SandboxError> {
         check_sites(&options.sites)?;
+        if !options.listen.ip().is_loopback() {
+            return Err(SandboxError::NotLoopback);
+        }
         let files = Files::create(&options.dir)?;
         let authority = Authority::create()?;
         let world = Arc::new(World::new(options, authority.connector()?)?);

@@ -184,6 +184,7 @@ fn kind_of(http_status: u16, said: &Status) -> FailureKind {
         _ => match http_status {
             401 | 403 => FailureKind::Denied,
             404 => FailureKind::Missing,
+            409 => FailureKind::Conflict,
             408 | 499 | 500.. => FailureKind::Unavailable,
             429 => FailureKind::Limited,
             400..=498 => FailureKind::Refused,
@@ -239,6 +240,7 @@ mod tests {
     fn html_from_a_front_end_goes_by_the_status() {
         for (status, expected) in [
             (404, FailureKind::Missing),
+            (409, FailureKind::Conflict),
             (429, FailureKind::Limited),
             (502, FailureKind::Unavailable),
             (302, FailureKind::Nonsense),

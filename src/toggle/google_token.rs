@@ -134,12 +134,17 @@ impl TokenSource {
         }
     }
 
-    /// A token for the API with this audience; asks nobody as long as a good one is at hand.
+    /// A token for the API with this audience; asks nobody as long as a good one is at hand. An API that refused one of our own making is
+    /// offered another when the token endpoint has none to give: the refusal may have passed.
     pub async fn token(&self, audience: &'static str) -> Result<SecretString, ToggleError> {
-        match &self.inner.origin {
-            Origin::Key { key, .. } if !self.state().refused.contains(audience) => self.self_signed(key, audience),
-            _ => self.fetched().await,
+        let Origin::Key { key, .. } = &self.inner.origin else {
+            return self.fetched().await;
+        };
+        let refused = self.state().refused.contains(audience);
+        if refused && let Ok(token) = self.fetched().await {
+            return Ok(token);
         }
+        self.self_signed(key, audience)
     }
 
     /// Another token in place of one that an API answered with 401: a fetched one.

@@ -1,6 +1,7 @@
 //! The toggles over real HTTP: against a provider that answers what the test says, and against the sandbox.
 
 mod bench;
+mod budget;
 mod client;
 mod cloudflare;
 mod credentials;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pilotlight::clock::Clock;
 use pilotlight::core::{Sighting, View};
 use pilotlight::http::{Http, HttpSettings};
-use pilotlight::sandbox::{Call, Kinds, Options, Profile, RedirectKind, Sandbox, SilenceKind, World};
+use pilotlight::sandbox::{Api, Call, Kinds, Options, Profile, RedirectKind, Sandbox, SilenceKind, World};
 use pilotlight::toggle::cloud_run::{CloudRunGate, CloudRunSettings};
 use pilotlight::toggle::cloudflare::CloudflareClient;
 use pilotlight::toggle::google::GoogleClient;
@@ -192,6 +192,10 @@ impl Bench {
     /// The accepted writes since the journal was last emptied.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.world.journal().into_iter().filter(|call| call.wrote).collect()
+    }
+
+    pub(crate) fn calls_to(&self, api: Api) -> usize {
+        self.world.journal().iter().filter(|call| call.api == api).count()
     }
 
     pub(crate) async fn stop(self) {

@@ -35,6 +35,25 @@ async fn the_token_endpoint_is_asked_only_when_an_api_refuses_our_signature() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_dead_token_endpoint_leaves_our_own_signature_to_try() {
+    let refused = json!({"error": {"code": 401, "status": "UNAUTHENTICATED", "message": "no"}});
+    let provider = Provider::start([
+        Say::json(401, &refused),
+        Say::json(200, &json!({"access_token": "fetched", "expires_in": 10})),
+        Say::json(200, &open_policy("E1")),
+        Say::text(503, "<html>"),
+        Say::json(200, &open_policy("E1")),
+    ])
+    .await;
+    let gate = gate(&provider, google(&provider), View::Standby);
+    gate.observe().await.unwrap();
+    gate.observe().await.unwrap();
+    let asked = provider.asked();
+    assert_eq!(provider.lines()[3], "POST /token", "the first one has expired");
+    assert!(asked[4].header("authorization").starts_with("Bearer eyJ"));
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_second_401_is_denied_and_an_endpoint_that_refuses_says_why() {
     let refused = json!({"error": {"code": 401, "status": "UNAUTHENTICATED", "message": "no"}});
     let token = json!({"access_token": "fetched", "expires_in": 3599});

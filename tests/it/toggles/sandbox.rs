@@ -294,29 +294,25 @@ async fn refusals_for_good_say_what_to_do() {
     bench.stop().await;
 }
 
-fn calls_to(bench: &Bench, api: Api) -> usize {
-    bench.world.journal().iter().filter(|call| call.api == api).count()
-}
-
 #[tokio::test(flavor = "current_thread")]
 async fn no_token_is_fetched_unless_our_own_are_refused() {
     let bench = Bench::start("tokens").await;
     let gate = bench.gate(bench.google());
     gate.set(Position::On).await.unwrap();
     bench.snooze(SnoozeSettings::LENGTH).set(Position::On).await.unwrap();
-    assert_eq!(calls_to(&bench, Api::Token), 0);
+    assert_eq!(bench.calls_to(Api::Token), 0);
 
     bench.world.refuse_self_signed_tokens();
     gate.set(Position::Off).await.unwrap();
     gate.set(Position::On).await.unwrap();
-    assert_eq!(calls_to(&bench, Api::Token), 1, "fetched once, then kept");
+    assert_eq!(bench.calls_to(Api::Token), 1, "fetched once, then kept");
     bench.world.revoke_google_tokens();
     gate.set(Position::Off).await.unwrap();
-    assert_eq!(calls_to(&bench, Api::Token), 2, "one 401, one fresh token");
+    assert_eq!(bench.calls_to(Api::Token), 2, "one 401, one fresh token");
 
     bench.world.accept_self_signed_tokens();
     bench.gate(bench.google_by_metadata()).set(Position::On).await.unwrap();
-    assert_eq!(calls_to(&bench, Api::Metadata), 1);
+    assert_eq!(bench.calls_to(Api::Metadata), 1);
     bench.stop().await;
 }
 
@@ -354,47 +350,6 @@ async fn a_write_that_arrives_after_its_deadline_is_found_done() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_budget_stops_calls_before_they_are_sent() {
-    let bench = Bench::start("budget").await;
-    let gate = bench.gate(bench.google());
-    for round in 0..6 {
-        let position = if round % 2 == 0 { Position::On } else { Position::Off };
-        gate.set(position).await.unwrap();
-    }
-    let error = gate.set(Position::On).await.unwrap_err();
-    assert_eq!(error.kind, FailureKind::Limited);
-    assert!(error.retry_after.is_some_and(|wait| wait <= Duration::from_secs(60)));
-    assert_eq!(bench.writes().len(), 6);
-    bench.stop().await;
-}
-
-#[tokio::test(flavor = "current_thread")]
-async fn a_look_that_the_budget_has_no_room_for_is_put_off_and_never_after_a_write_that_may_have_failed() {
-    let bench = Bench::start("put-off").await;
-    let resources = Resources::new();
-    let redirect = Arc::new(bench.single_redirect());
-    let redirect = resources.handle("a", redirect, Duration::from_secs(5));
-    for _ in 0..50 {
-        assert_eq!(redirect.observe().await.unwrap().configured, Some(Position::Off));
-    }
-    assert_eq!(calls_to(&bench, Api::Cloudflare), 40, "what is left is for a switch");
-    redirect.set(Position::On).await.unwrap();
-    let seen = redirect.observe().await.unwrap();
-    assert_eq!((seen.configured, seen.effective), (Some(Position::On), None));
-    bench
-        .world
-        .inject(Fault::once(Api::Cloudflare, FaultKind::LostReply).on_writes());
-    redirect.set(Position::Off).await.unwrap_err();
-    let error = redirect.observe().await.unwrap_err();
-    assert_eq!(
-        error.kind,
-        FailureKind::Limited,
-        "nobody knows what became of the write"
-    );
-    bench.stop().await;
-}
-
-#[tokio::test(flavor = "current_thread")]
 async fn two_sites_on_one_standby_shut_it_only_together() {
     let bench = Bench::start("two-sites").await;
     let resources = Resources::new();
@@ -416,9 +371,9 @@ async fn what_can_be_warm_is_warm_before_the_first_call() {
     let bench = Bench::start("warm").await;
     let gate = bench.gate(bench.google_by_metadata());
     gate.warm().await;
-    assert_eq!(calls_to(&bench, Api::Metadata), 1);
+    assert_eq!(bench.calls_to(Api::Metadata), 1);
     gate.set(Position::On).await.unwrap();
-    assert_eq!(calls_to(&bench, Api::Metadata), 1, "the token was there already");
+    assert_eq!(bench.calls_to(Api::Metadata), 1, "the token was there already");
     bench.single_redirect().warm().await;
     assert_eq!(bench.writes().len(), 1, "warming writes nothing");
     bench.stop().await;
