@@ -167,7 +167,7 @@ fn warnings(view: &SiteView) -> Vec<String> {
     let blind = view
         .blind_since
         .as_ref()
-        .map(|since| format!("the watcher's own uplink is in doubt since {since}; time is frozen"));
+        .map(|since| format!("home cannot be judged since {since}; time is frozen"));
     let checks = [
         (!view.saving, "the state cannot be saved; a restart would forget"),
         (!view.observed_enough, "not watched for long enough to decide"),

@@ -1,6 +1,6 @@
 //! Outcomes of the origin eye, the visitor eye and the mirror, made into a verdict: two eyes and a mirror.
 
-use super::evidence::{Cause, ClockCheck, Failing, Outcome, Reflection, Sighting, Verdict, View};
+use super::evidence::{Cause, ClockCheck, Failing, Outcome, Reflection, Sighting, Verdict, View, Why};
 use super::machine::Round;
 use super::time::{Duration, Instant};
 
@@ -40,6 +40,10 @@ pub const fn verdict(mirror: Mirror, evidence: Evidence, origin: Outcome) -> (Ve
         (Mirror::Ok, Evidence::EdgeLostHome, Outcome::Ok) => (Verdict::Down, Cause::EdgeLostHome),
         (Mirror::Ok, Evidence::AppBroken, Outcome::Ok) => (Verdict::Down, Cause::AppBroken),
         (Mirror::Ok, Evidence::EdgeBroken, Outcome::Ok) => (Verdict::Unknown, Cause::EdgeBroken),
+        // A challenged probe says nothing of home: with no other evidence nothing is known.
+        (Mirror::Ok, Evidence::EdgeBroken | Evidence::Nothing, Outcome::Failed(Failing { why: Why::Blocked, .. })) => {
+            (Verdict::Unknown, Cause::Origin(Why::Blocked))
+        }
         (
             Mirror::Ok,
             Evidence::EdgeLostHome | Evidence::AppBroken | Evidence::EdgeBroken | Evidence::Nothing,

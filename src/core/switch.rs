@@ -38,6 +38,8 @@ pub struct Switch {
     told_off: bool,
     trouble: Option<Trouble>,
     not_before: Instant,
+    /// The provider (or our own budget) wants no call before this.
+    asked_to_wait: Instant,
     /// Our own budget allows no routine read before this.
     reads_from: Instant,
     echoes: Vec<Instant>,
@@ -133,6 +135,7 @@ impl Switch {
             told_off: false,
             trouble: None,
             not_before: Instant::ZERO,
+            asked_to_wait: Instant::ZERO,
             reads_from: Instant::ZERO,
             echoes: Vec::new(),
             unanswered: None,
@@ -249,12 +252,14 @@ impl Switch {
         }
     }
 
-    /// Reads it again at once: something outside hints that it moved. A hint that goes on counts once a minute.
+    /// Turns to it at once, whatever delay a retry stands at: something outside hints that it is not where it should be.
+    /// A hint that goes on counts once a minute; what the provider asked to wait is waited.
     pub fn doubt(&mut self, now: Instant) {
         let rested = self.doubted_at.is_none_or(|at| now.since(at) >= DOUBT_EVERY);
         if rested && self.flight.is_none() {
             self.doubted_at = Some(now);
             self.read_at = None;
+            self.not_before = self.asked_to_wait.max(now);
         }
     }
 
@@ -409,6 +414,7 @@ impl Switch {
             told,
         });
         self.not_before = now + jitter.delay(failure, attempts);
+        self.asked_to_wait = now + failure.retry_after.unwrap_or_default();
         if let Action::Set(_, position) = action {
             self.observed = Observed {
                 held_by_other: self.observed.held_by_other,

@@ -2,7 +2,7 @@
 
 use crate::clock::{in_words, rfc3339};
 use crate::core::status::Switched;
-use crate::core::{Duration, Mode, Phase, Position, Role, Route, Status};
+use crate::core::{Cause, Duration, Mode, Phase, Position, Role, Route, Status, Verdict};
 
 /// What is going on, without a full stop and without the site's name.
 pub fn glance(status: &Status) -> String {
@@ -33,7 +33,8 @@ pub fn glance(status: &Status) -> String {
 
 fn situation(status: &Status) -> String {
     if status.blind_since.is_some() {
-        return "cannot judge home: the watcher's own uplink is in doubt; nothing is switched".to_owned();
+        let why = status.verdict.map_or(Cause::OwnUplink, |judged| judged.cause);
+        return format!("cannot judge home: {}; nothing is switched", why.in_words());
     }
     match (&status.phase, status.route) {
         (Phase::Suspect { .. }, _) => suspicion(status),
@@ -84,7 +85,12 @@ const fn at_standby(status: &Status) -> &'static str {
 }
 
 fn cause(status: &Status) -> String {
-    let cause = status.episode.map(|episode| episode.cause);
+    // What is seen now; while home answers again, why it all began.
+    let now = status
+        .verdict
+        .filter(|judged| judged.verdict == Verdict::Down)
+        .map(|judged| judged.cause);
+    let cause = now.or(status.episode.map(|episode| episode.cause));
     cause
         .map(|cause| format!(" ({})", cause.in_words()))
         .unwrap_or_default()

@@ -87,3 +87,25 @@ fn r11_a_routine_read_that_our_own_budget_holds_back_delays_no_write_and_is_no_t
     let next = switch.next_action(true, secs(300), &mut Alarms::new(NOW));
     assert_eq!(next, Some(Action::Set(REDIRECT, Position::On)));
 }
+
+#[test]
+fn r07_a_hint_from_outside_cuts_a_retry_delay_short_but_not_the_providers_wait() {
+    for (retry_after, due) in [(None, true), (Some(secs(50)), false)] {
+        let mut jitter = Jitter::new(7);
+        let mut switch = Switch::new(REDIRECT);
+        switch.want(Position::On);
+        for id in 1..=12 {
+            switch.begin(OpId(id), Action::Set(REDIRECT, Position::On), NOW);
+            let failure = Failure {
+                kind: FailureKind::Unavailable,
+                retry_after,
+            };
+            switch.end(OpId(id), Err(failure), DriftPolicy::Repair, &mut jitter, NOW);
+        }
+        let soon = NOW + secs(1);
+        assert_eq!(switch.next_action(true, secs(300), &mut Alarms::new(soon)), None);
+        switch.doubt(soon);
+        let next = switch.next_action(true, secs(300), &mut Alarms::new(soon));
+        assert_eq!(next.is_some(), due);
+    }
+}

@@ -208,6 +208,29 @@ fn r03_the_table_row_by_row() {
 }
 
 #[test]
+fn r03_a_challenged_probe_is_no_evidence_against_home() {
+    use Evidence::{AppBroken, EdgeBroken, EdgeLostHome, Nothing};
+    let Outcome::Failed(failing) = FAILS else {
+        panic!("it fails")
+    };
+    let challenged = |evidence| {
+        let why = Why::Blocked;
+        verdict(Mirror::Ok, evidence, Outcome::Failed(Failing { why, ..failing }))
+    };
+    for evidence in [EdgeBroken, Nothing] {
+        assert_eq!(challenged(evidence), (Verdict::Unknown, Cause::Origin(Why::Blocked)));
+    }
+    assert_eq!(challenged(Evidence::Home), (Verdict::Up, Cause::OwnPath));
+    for evidence in [EdgeLostHome, AppBroken] {
+        assert_eq!(
+            challenged(evidence).0,
+            Verdict::Down,
+            "visitors do not see home: {evidence:?}"
+        );
+    }
+}
+
+#[test]
 fn r03_row_1_a_dark_mirror_freezes_and_is_told_after_ten_minutes() {
     let mut world = seen();
     world.mirror = DARK;

@@ -40,7 +40,7 @@ relapse_window = "3s"
 [timing]
 gate_patience = "20s"
 drain = "1s"
-verify_every = "2s"
+verify_every = "15s"
 toggle_timeout = "900ms"
 home_proof = "5s"
 "#;
