@@ -245,12 +245,22 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Complaint {
+    let (wrong, fix) = match error.kind() {
+        std::io::ErrorKind::InvalidData => (
+            "is not UTF-8 text, so no TOML".to_owned(),
+            "save it as UTF-8, or name another file with --config",
+        ),
+        kind => (
+            format!("cannot be read: {kind}"),
+            "create it, mend its permissions, or name another file or directory with --config",
+        ),
+    };
     Complaint {
         file: Some(path.to_owned()),
         line: None,
         key: String::new(),
-        wrong: format!("cannot be read: {}", error.kind()),
-        fix: "create it, mend its permissions, or name another file or directory with --config".to_owned(),
+        wrong,
+        fix: fix.to_owned(),
     }
 }
 
@@ -261,5 +271,17 @@ fn broken(file: &Path, text: &str, error: &toml::de::Error) -> Complaint {
         key: String::new(),
         wrong: format!("is not TOML: {}", error.message()),
         fix: "mend the syntax; the rest is checked once every file can be read".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_text_is_told_from_one_that_is_missing() {
+        let told = |kind: std::io::ErrorKind| unreadable(Path::new("a.toml"), &kind.into()).to_string();
+        assert!(told(std::io::ErrorKind::InvalidData).contains("is not UTF-8 text"));
+        assert!(told(std::io::ErrorKind::NotFound).contains("cannot be read: entity not found"));
     }
 }

@@ -4,20 +4,18 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, warn};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{error, warn};
 
-use super::outbox::{Entry, Found, Outbox};
+use super::outbox::{Entry, Found, Outbox, Waiting};
+use super::tellers::{Tellers, Way};
 use super::{Dropped, Happening, LATE_AFTER, Notifier, Tally, TellError, TellFailure, Told};
 use crate::clock::Clock;
-use crate::core::{Notice, Status};
 use crate::probe::BoxFuture;
 use crate::store::{self, StoreError};
 
@@ -27,6 +25,8 @@ const WAY_DEPTH: usize = 64;
 const MOST_WAITING: usize = 500;
 /// Nobody wants to be told of it after this.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// A disk that takes longer hangs: people are told from memory meanwhile.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
 /// The first wait after a failed try; each next one is three times as long.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// The longest wait, also when the target asks for more.
@@ -52,26 +52,6 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Hands notices to all deliveries. Never waits.
-#[derive(Clone)]
-pub struct Tellers {
-    ways: Arc<[Way]>,
-    ids: Arc<Ids>,
-}
-
-struct Way {
-    name: String,
-    sites: Vec<String>,
-    notices: mpsc::Sender<Arc<Told>>,
-    tally: Arc<dyn Tally>,
-}
-
-/// Ids that no other process and no other notice has.
-struct Ids {
-    process: u64,
-    next: AtomicU64,
-}
-
 /// The delivery to one target; [`Delivery::run`] is its task.
 pub struct Delivery {
     name: String,
@@ -86,14 +66,8 @@ pub struct Delivery {
     not_before: Instant,
     attempt: Option<BoxFuture<'static, Result<(), TellError>>>,
     disabled: bool,
-}
-
-/// A notice in the queue. It ages by the monotonic clock: a wall clock that is set does not make it old.
-struct Waiting {
-    place: u64,
-    told: Arc<Told>,
-    aged: Duration,
-    since: Instant,
+    /// Work on the outbox that did not come back in time. Nothing else is begun before it ends: hanging threads do not pile up.
+    hanging: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 enum Step {
@@ -123,57 +97,7 @@ pub fn open(
         });
         deliveries.push(Delivery::open(target, outbox, receiver, clock, tally));
     }
-    let tellers = Tellers {
-        ways: ways.into(),
-        ids: Arc::new(Ids::new(clock)),
-    };
-    Ok((tellers, deliveries))
-}
-
-impl Tellers {
-    /// Tells everyone who wants to hear of the site. `status` is the site's picture at this moment.
-    pub fn tell(&self, site: &str, notice: &Notice, status: Option<&Status>) {
-        let told = Arc::new(Told::new(self.ids.next(), site, notice, status));
-        for way in self.ways.iter().filter(|way| way.wants(site)) {
-            if way.notices.try_send(Arc::clone(&told)).is_err() {
-                error!(
-                    target_name = way.name,
-                    notice = told.name,
-                    site,
-                    "notice lost: its delivery does not keep up"
-                );
-                way.tally.note(&way.name, Happening::Dropped(Dropped::Full));
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Tellers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.ways.iter().map(|way| &way.name)).finish()
-    }
-}
-
-impl Way {
-    fn wants(&self, site: &str) -> bool {
-        self.sites.is_empty() || self.sites.iter().any(|wanted| wanted == site)
-    }
-}
-
-impl Ids {
-    fn new(clock: &Clock) -> Self {
-        let mut bytes = [0; 8];
-        // Without random bytes the start's time tells processes apart well enough.
-        let random = SystemRandom::new().fill(&mut bytes);
-        Self {
-            process: random.map_or_else(|_| clock.wall().0, |()| u64::from_ne_bytes(bytes)),
-            next: AtomicU64::new(1),
-        }
-    }
-
-    fn next(&self) -> String {
-        format!("pl_{:016x}_{}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
-    }
+    Ok((Tellers::new(ways, clock), deliveries))
 }
 
 impl fmt::Debug for Delivery {
@@ -230,6 +154,7 @@ impl Delivery {
             not_before: Instant::now(),
             attempt: None,
             disabled: false,
+            hanging: None,
         }
     }
 
@@ -286,7 +211,8 @@ impl Delivery {
         };
         self.next_place = self.next_place.saturating_add(1);
         self.queue.push_back(Waiting::new(&entry));
-        self.on_disk(move |outbox| outbox.put(&entry)).await;
+        self.on_disk("the notice is in memory only", move |outbox| outbox.put(&entry))
+            .await;
         if self.queue.len() > MOST_WAITING {
             // The first one may be on its way; the second is the oldest that is not.
             let dropped = self.queue.remove(1);
@@ -372,52 +298,45 @@ impl Delivery {
 
     async fn off_disk(&mut self, entry: Option<Waiting>) {
         if let Some(Waiting { place, .. }) = entry {
-            self.on_disk(move |outbox| outbox.remove(place)).await;
+            self.on_disk(
+                "a notice that is done may be told again after a restart",
+                move |outbox| outbox.remove(place),
+            )
+            .await;
         }
         self.tally.note(&self.name, Happening::Waiting(self.queue.len()));
     }
 
-    /// Does something to the outbox, off the event loop.
-    async fn on_disk(&mut self, work: impl FnOnce(&Outbox) -> Result<(), StoreError> + Send + 'static) {
+    /// Does something to the outbox, off the event loop. `else_what` says what it means when that does not work.
+    async fn on_disk(
+        &mut self,
+        else_what: &'static str,
+        work: impl FnOnce(&Outbox) -> Result<(), StoreError> + Send + 'static,
+    ) {
         let Some(outbox) = self.outbox.clone() else { return };
-        match spawn_blocking(move || work(&outbox)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let error = error.whole();
-                error!(
-                    target_name = self.name,
-                    error, "the outbox could not be written; the notice is in memory only"
-                );
-                self.tally.note(&self.name, Happening::Failed(TellFailure::Local));
+        let hangs = || "the disk hangs".to_owned();
+        let failed = if self.hanging.as_ref().is_some_and(|before| !before.is_finished()) {
+            Some(hangs())
+        } else {
+            self.hanging = None;
+            let mut working = spawn_blocking(move || work(&outbox));
+            match timeout(DISK_PATIENCE, &mut working).await {
+                // An error outside is the runtime's: it stops, and what was not written is still in the caller's log.
+                Ok(Ok(Ok(())) | Err(_)) => None,
+                Ok(Ok(Err(error))) => Some(error.whole()),
+                Err(_) => {
+                    self.hanging = Some(working);
+                    Some(hangs())
+                }
             }
-            // The runtime stops; what was not written is still in the caller's log.
-            Err(_) => debug!(target_name = self.name, "the outbox was not written any more"),
+        };
+        if let Some(error) = failed {
+            error!(
+                target_name = self.name,
+                error, "the outbox could not be written: {else_what}"
+            );
+            self.tally.note(&self.name, Happening::Failed(TellFailure::Local));
         }
-    }
-}
-
-impl Waiting {
-    fn new(entry: &Entry) -> Self {
-        Self {
-            place: entry.place,
-            told: Arc::clone(&entry.told),
-            aged: Duration::ZERO,
-            since: Instant::now(),
-        }
-    }
-
-    /// One from before the start: only the wall clock knows how old it is.
-    fn since_before(entry: Entry, clock: &Clock) -> Self {
-        Self {
-            place: entry.place,
-            aged: entry.told.age(clock.wall()),
-            told: entry.told,
-            since: Instant::now(),
-        }
-    }
-
-    fn age(&self) -> Duration {
-        self.aged.saturating_add(self.since.elapsed())
     }
 }
 
@@ -430,4 +349,74 @@ fn schedule() -> ExponentialBackoff {
         .without_max_times()
         .with_jitter()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+    use crate::core::Wall;
+
+    struct Deaf;
+
+    impl Notifier for Deaf {
+        fn tell<'a>(&'a self, _: &'a Told, _: Option<Duration>) -> BoxFuture<'a, Result<(), TellError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    struct Uncounted;
+
+    impl Tally for Uncounted {
+        fn note(&self, _: &str, _: Happening) {}
+    }
+
+    fn delivery(dir: &Path) -> Delivery {
+        let target = Target {
+            name: "ops".to_owned(),
+            sites: Vec::new(),
+            notifier: Arc::new(Deaf),
+        };
+        let (clock, _) = Clock::settable(Wall(0));
+        let tally: Arc<dyn Tally> = Arc::new(Uncounted);
+        let (_, mut deliveries) = open(vec![target], dir, &clock, &tally).unwrap();
+        deliveries.pop().unwrap()
+    }
+
+    /// Work that hangs until the sender is dropped.
+    fn hang() -> (Sender<()>, impl FnOnce(&Outbox) -> Result<(), StoreError> + Send) {
+        let (release, hanging) = channel::<()>();
+        (release, move |_: &Outbox| {
+            hanging.recv().unwrap_or_default();
+            Ok(())
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_delays_a_notice_by_a_second_once_and_threads_do_not_pile_up() {
+        let dir = std::env::temp_dir().join(format!("pilotlight-hang-{}", std::process::id()));
+        let mut delivery = delivery(&dir);
+        let (release, work) = hang();
+        let began = Instant::now();
+        let waits = tokio::spawn(async move {
+            delivery.on_disk("", work).await;
+            delivery
+        });
+        while !waits.is_finished() {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        let waited = began.elapsed();
+        assert!(waited >= DISK_PATIENCE && waited < DISK_PATIENCE * 2, "{waited:?}");
+        let mut delivery = waits.await.unwrap();
+        delivery
+            .on_disk("", |_| unreachable!("another one hangs already"))
+            .await;
+        assert_eq!(began.elapsed(), waited, "it is not waited for again");
+        drop(release);
+        delivery.hanging.take().unwrap().await.unwrap().unwrap();
+        delivery.on_disk("", |_| Ok(())).await;
+        assert!(delivery.hanging.is_none());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }

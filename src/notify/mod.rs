@@ -4,6 +4,7 @@ mod delivery;
 mod facts;
 mod glance;
 mod outbox;
+mod tellers;
 pub mod webhook;
 pub mod words;
 
@@ -12,8 +13,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::delivery::{Delivery, Target, Tellers, open};
+pub use self::delivery::{Delivery, Target, open};
 pub use self::glance::glance;
+pub use self::tellers::Tellers;
 pub use self::words::Words;
 use crate::core::{EpisodeId, Notice, Severity, Status, Wall};
 use crate::probe::BoxFuture;

@@ -5,8 +5,12 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Told;
+use crate::clock::Clock;
 use crate::store::{StoreError, sync_dir, write_durably};
 
 /// A notice in the outbox: its place in the order, and itself.
@@ -14,6 +18,14 @@ use crate::store::{StoreError, sync_dir, write_durably};
 pub(super) struct Entry {
     pub(super) place: u64,
     pub(super) told: Arc<Told>,
+}
+
+/// A notice in the queue. It ages by the monotonic clock: a wall clock that is set does not make it old.
+pub(super) struct Waiting {
+    pub(super) place: u64,
+    pub(super) told: Arc<Told>,
+    pub(super) aged: Duration,
+    pub(super) since: Instant,
 }
 
 /// The directory of one target.
@@ -95,6 +107,31 @@ impl Outbox {
         }
         found.entries.sort_unstable_by_key(|entry| entry.place);
         Ok(found)
+    }
+}
+
+impl Waiting {
+    pub(super) fn new(entry: &Entry) -> Self {
+        Self {
+            place: entry.place,
+            told: Arc::clone(&entry.told),
+            aged: Duration::ZERO,
+            since: Instant::now(),
+        }
+    }
+
+    /// One from before the start: only the wall clock knows how old it is.
+    pub(super) fn since_before(entry: Entry, clock: &Clock) -> Self {
+        Self {
+            place: entry.place,
+            aged: entry.told.age(clock.wall()),
+            told: entry.told,
+            since: Instant::now(),
+        }
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.aged.saturating_add(self.since.elapsed())
     }
 }
 

@@ -21,6 +21,7 @@ mod crash;
 mod daemon;
 mod documents;
 mod driver;
+mod driver_rig;
 mod house;
 mod layering;
 mod many_sites;
