@@ -2,7 +2,7 @@
 
 use super::commands::ClockTrust;
 use super::episode::Episode;
-use super::evidence::Eye;
+use super::evidence::{Eye, Verdict};
 use super::jitter::Jitter;
 use super::judge::{Judge, Limits};
 use super::looks::Looks;
@@ -261,13 +261,15 @@ impl Controller {
             hold_redirect: auto && !self.home_in_doubt() && matches!(self.phase, Phase::Recovering { .. }),
             observed_enough: self.observed_enough,
             may_roll_back: self.may_roll_back(),
+            home_takes_over: !auto
+                || (self.observed_enough && self.verdict.is_some_and(|judged| judged.verdict == Verdict::Up)),
         }
     }
 
     /// Starts what is due: operations on toggles, then looks.
     fn start(&mut self, alarms: &mut Alarms, now: Now) -> Vec<Effect> {
         let may_write = self.may_write && !matches!(self.mode, Mode::Paused { .. });
-        let mut actions = self.reconciler.actions(may_write, &self.policy, alarms);
+        let mut actions = self.reconciler.actions(may_write, self.wish(), &self.policy, alarms);
         for eye in [Eye::Mirror, Eye::Visitor, Eye::Standby, Eye::Edge] {
             if let Some(cadence) = self.cadence(eye, alarms)
                 && self.looks.is_due(eye, cadence, alarms)

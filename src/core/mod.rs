@@ -3,6 +3,7 @@
 mod cadence;
 mod commands;
 pub mod controller;
+pub mod drift;
 pub mod episode;
 pub mod evidence;
 pub mod jitter;

@@ -1,11 +1,12 @@
 //! Desired against observed: in which order toggles move, when nothing may move, and what proves that they did.
 
+use super::drift::Ended;
 use super::evidence::{Sighting, View};
 use super::jitter::Jitter;
 use super::machine::{DriftPolicy, Policy};
 use super::ring::{Action, OpId};
 use super::standby::StandbyWatch;
-use super::switch::{Ended, Switch};
+use super::switch::Switch;
 use super::time::{Alarms, Duration, Instant, Stopwatch};
 use super::toggles::{Failure, Observed, Position, Role, Route, ToggleKey};
 
@@ -26,6 +27,8 @@ pub struct Wish {
     pub observed_enough: bool,
     /// Whether home, if it is not proven in time, gives way to the standby again.
     pub may_roll_back: bool,
+    /// Home is judged to serve, or an operator sends visitors there: they may be taken from a standby where somebody else put them.
+    pub home_takes_over: bool,
 }
 
 /// What proves the present route from a visitor's seat.
@@ -196,10 +199,21 @@ impl Reconciler {
     }
 
     /// What to start at the toggles now.
-    pub fn actions(&mut self, may_write: bool, policy: &Policy, alarms: &mut Alarms) -> Vec<Action> {
+    ///
+    /// A redirect that somebody else put on (or a crash whose intent never reached the disk) stays on until home takes over.
+    pub fn actions(&mut self, may_write: bool, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<Action> {
+        let redirect_off = self.redirect_is_off();
         self.switches
             .iter_mut()
-            .filter_map(|switch| switch.next_action(may_write, policy.verify_every, alarms))
+            .filter_map(|switch| {
+                let explained = match switch.key().role {
+                    Role::Redirect => wish.home_takes_over,
+                    Role::Silence => redirect_off,
+                    Role::Gate => true,
+                };
+                let kept = switch.is_found_on() && !explained;
+                switch.next_action(may_write && !kept, policy.verify_every, alarms)
+            })
             .collect()
     }
 

@@ -1,5 +1,6 @@
 //! One toggle under control: what it should be, what it is, what is in flight, when to try again.
 
+use super::drift::{DriftReply, Ended};
 use super::jitter::Jitter;
 use super::machine::DriftPolicy;
 use super::ring::{Action, OpId};
@@ -52,6 +53,8 @@ pub struct Switch {
     repairs: Vec<Instant>,
     /// People were told that somebody else moved it, and it is not put back.
     left_alone: Option<DriftReply>,
+    /// Somebody else put it on, and it is to go off again.
+    found_on: bool,
     /// Lapsing positions are set again from here on.
     renew_at: Option<Instant>,
 }
@@ -85,35 +88,6 @@ struct Trouble {
     told: bool,
 }
 
-/// What the end of an operation meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Not an operation of this switch.
-    NotMine,
-    /// Failed; it will be tried again.
-    Failed,
-    /// Read or written; nothing unexpected.
-    Known,
-    /// Somebody else moved it.
-    Drifted {
-        /// Where it was found.
-        found: Position,
-        /// What is done about it.
-        reply: DriftReply,
-    },
-}
-
-/// What is done about a drift.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DriftReply {
-    /// It is put back.
-    Repair,
-    /// It is left alone, as configured.
-    Report,
-    /// It was put back too often: it is left alone.
-    Limit,
-}
-
 impl Switch {
     /// A switch that nothing is known of.
     pub const fn new(key: ToggleKey) -> Self {
@@ -143,6 +117,7 @@ impl Switch {
             off_for: None,
             repairs: Vec::new(),
             left_alone: None,
+            found_on: false,
             renew_at: None,
         }
     }
@@ -243,11 +218,17 @@ impl Switch {
         self.trouble.map(|trouble| (trouble.kind, trouble.since))
     }
 
+    /// Whether somebody else put it on, and it is to go off again.
+    pub const fn is_found_on(&self) -> bool {
+        self.found_on
+    }
+
     /// Wishes it to be at `position`.
     pub fn want(&mut self, position: Position) {
         if self.desired != Some(position) {
             self.desired = Some(position);
             self.left_alone = None;
+            self.found_on = false;
             self.settled = self.configured() == Some(position);
         }
     }
@@ -355,6 +336,7 @@ impl Switch {
         if observed.configured == self.desired || released {
             self.settled = self.desired.is_some();
             self.left_alone = None;
+            self.found_on = false;
             return Ended::Known;
         }
         match observed.configured {
@@ -390,6 +372,7 @@ impl Switch {
         if reply == DriftReply::Repair {
             self.repairs.push(now);
             self.settled = false;
+            self.found_on = found == Position::On;
             self.left_alone = None;
         } else {
             self.left_alone = Some(reply);

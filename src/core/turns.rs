@@ -1,13 +1,13 @@
 //! What ended operations and looks mean.
 
 use super::controller::Controller;
+use super::drift::{DriftReply, Ended};
 use super::evidence::{Cause, Eye, Sighting, Verdict, View};
 use super::machine::{DriftPolicy, Mode, Phase};
 use super::notice::What;
 use super::reconciler::{Proof, Turn};
 use super::ring::OpId;
 use super::status::Seen;
-use super::switch::{DriftReply, Ended};
 use super::time::{Instant, Now, Stopwatch};
 use super::toggles::{Failure, Observed, Position, Role, Route, ToggleKey};
 

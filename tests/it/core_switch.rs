@@ -1,7 +1,8 @@
 //! One toggle under control, by itself: what an odd answer leads to.
 
+use pilotlight::core::drift::Ended;
 use pilotlight::core::jitter::Jitter;
-use pilotlight::core::switch::{Ended, Switch};
+use pilotlight::core::switch::Switch;
 use pilotlight::core::time::Alarms;
 use pilotlight::core::{Action, DriftPolicy, Failure, FailureKind, Instant, Observed, OpId, Position};
 

@@ -159,3 +159,38 @@ fn r04_a_blind_start_writes_nothing_whatever_it_finds() {
         assert!(world.was_told("blind"));
     }
 }
+
+#[test]
+fn r04_a_stale_memory_takes_nobody_from_the_standby_while_home_is_dark() {
+    for home in [Home::Silent, Home::Serving] {
+        let mut world = World::new(policy());
+        world.run(secs(120));
+        let stale = world.disk.clone();
+        world.home = Home::Silent;
+        assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
+        world.disk = stale;
+        world.home = home;
+        world.crash_and_restart();
+        if home == Home::Silent {
+            let writes = world.writes.len();
+            assert!(
+                world.run_until(secs(300), |world| rests(world, Route::Standby)),
+                "{:?}",
+                world.told()
+            );
+            assert_eq!(
+                world.writes.len(),
+                writes,
+                "visitors stay where they are: {:?}",
+                world.writes
+            );
+        } else {
+            assert!(world.run_until(secs(60), |world| world.position(REDIRECT) == Position::Off));
+            assert!(
+                world.run_until(secs(1200), |world| rests(world, Route::Origin)),
+                "{:?}",
+                world.told()
+            );
+        }
+    }
+}
