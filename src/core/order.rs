@@ -69,9 +69,15 @@ impl Reconciler {
             .any(|redirect| redirect.configured() == Some(Position::Off) && !redirect.is_left_alone())
     }
 
+    /// Nothing is about to move the gate under a proof: it was read open, or its record cannot be read and what visitors see has to do.
+    fn gate_stands(&self) -> bool {
+        self.of(Role::Gate)
+            .all(|gate| gate.configured() == Some(Position::On) || (gate.failing().is_some() && !gate.is_writing()))
+    }
+
     /// Whether visitors may be sent to the standby: it is proven, or refusing it longer helps nobody.
     pub(super) fn may_redirect(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
-        if self.standby.is_proven(proof_fresh(policy), alarms.now()) {
+        if self.gate_stands() && self.standby.is_proven(proof_fresh(policy), alarms.now()) {
             return true;
         }
         if self.standby.is_broken() {

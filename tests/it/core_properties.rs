@@ -249,3 +249,19 @@ proptest! {
         }
     }
 }
+
+/// Found by `order_is_kept_whatever_the_providers_do`: a gate shut a moment ago still looks open while it is being opened again.
+#[test]
+fn r06_what_is_seen_while_the_gate_is_being_moved_proves_nothing() {
+    let mut world = World::new(policy());
+    world.home = Home::Silent;
+    world.run(Duration::from_millis(68_800));
+    world.command(Order::Force(Route::Origin), 645);
+    world.run(Duration::from_millis(544_110));
+    world.remote(GATE).fates.push(Fate::LostReply);
+    world.run(Duration::from_millis(100_490));
+    world.command(Order::Resume, 60);
+    world.run(secs(400));
+    assert!(rests(&world, Route::Standby), "{:?}", world.told());
+    assert_eq!(world.violations, Vec::<String>::new());
+}
