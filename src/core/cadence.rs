@@ -40,9 +40,14 @@ impl Controller {
         let interval = self.policy.interval;
         if let Proof::Out { waited } | Proof::Home { waited } = self.reconciler.proof() {
             // A look that was sent before the edge followed may hang for many seconds: the next ones go out beside it, ever more slowly.
-            let every = (waited.read(alarms.now()) / 4)
+            // Slower by whole steps: a cadence that grew with every instant would never be due.
+            let step = self.policy.confirm_interval;
+            let waited = waited.read(alarms.now()).as_millis();
+            let steps = waited / step.as_millis().saturating_mul(4).max(1);
+            let every = step
+                .saturating_mul(u32::try_from(steps.max(1)).unwrap_or(u32::MAX))
                 .min(interval)
-                .max(self.policy.confirm_interval);
+                .max(step);
             return Cadence {
                 every,
                 overlap: MOST_IN_FLIGHT,
