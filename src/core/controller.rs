@@ -119,7 +119,7 @@ impl Controller {
             .up_for
             .clamp(self.policy.up_for, self.policy.up_for_max.max(self.policy.up_for));
         self.since_home = snapshot.since_home.map(|shown| Stopwatch::stopped(shown).mark(now.at));
-        self.episode = snapshot.episode.clone();
+        self.episode.clone_from(&snapshot.episode);
         self.next_episode = snapshot.next_episode.max(1);
         self.may_write = self.episode.is_some();
         self.route = snapshot.route;
