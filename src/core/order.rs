@@ -3,7 +3,7 @@
 use super::machine::{BrokenStandby, Policy};
 use super::reconciler::{Proof, Reconciler, Wish, proof_fresh};
 use super::switch::Switch;
-use super::time::Alarms;
+use super::time::{Alarms, Instant};
 use super::toggles::{Position, Role, Route, ToggleKey};
 
 impl Reconciler {
@@ -69,15 +69,18 @@ impl Reconciler {
             .any(|redirect| redirect.configured() == Some(Position::Off) && !redirect.is_left_alone())
     }
 
-    /// Nothing is about to move the gate under a proof: it was read open, or its record cannot be read and what visitors see has to do.
-    fn gate_stands(&self) -> bool {
-        self.of(Role::Gate)
-            .all(|gate| gate.configured() == Some(Position::On) || (gate.failing().is_some() && !gate.is_writing()))
+    /// Nothing is about to move the gate under a proof: it was read open, or its record cannot be read and what visitors see has
+    /// to do, unless that may be the end of an off that is still spreading.
+    fn gate_stands(&self, now: Instant) -> bool {
+        self.of(Role::Gate).all(|gate| {
+            let blindly = gate.failing().is_some() && !gate.is_writing() && !gate.may_be_settling_off(now);
+            gate.configured() == Some(Position::On) || blindly
+        })
     }
 
     /// Whether visitors may be sent to the standby: it is proven, or refusing it longer helps nobody.
     pub(super) fn may_redirect(&self, policy: &Policy, alarms: &mut Alarms) -> bool {
-        if self.gate_stands() && self.standby.is_proven(proof_fresh(policy), alarms.now()) {
+        if self.gate_stands(alarms.now()) && self.standby.is_proven(proof_fresh(policy), alarms.now()) {
             return true;
         }
         if self.standby.is_broken() {

@@ -19,6 +19,8 @@ const ECHO_UNTIL: Duration = Duration::from_secs(180);
 /// People are told of a toggle that cannot be moved for this long.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
+/// What visitors see may lag behind the record for this long.
+pub const SETTLING: Duration = Duration::from_secs(600);
 /// A hint from outside makes a toggle be read again at most this often.
 const DOUBT_EVERY: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,8 @@ pub struct Switch {
     left_alone: Option<DriftReply>,
     /// Somebody else put it on, and it is to go off again.
     found_on: bool,
+    /// When it was last told to go off, or read off.
+    off_at: Option<Instant>,
     /// Lapsing positions are set again from here on.
     renew_at: Option<Instant>,
 }
@@ -118,6 +122,7 @@ impl Switch {
             repairs: Vec::new(),
             left_alone: None,
             found_on: false,
+            off_at: None,
             renew_at: None,
         }
     }
@@ -218,6 +223,11 @@ impl Switch {
         self.trouble.map(|trouble| (trouble.kind, trouble.since))
     }
 
+    /// Whether what visitors see may still be the effect of an off that is spreading.
+    pub fn may_be_settling_off(&self, now: Instant) -> bool {
+        self.off_at.is_some_and(|at| now.since(at) < SETTLING)
+    }
+
     /// Whether somebody else put it on, and it is to go off again.
     pub const fn is_found_on(&self) -> bool {
         self.found_on
@@ -291,6 +301,7 @@ impl Switch {
         if let Action::Set(_, position) = action {
             self.declared = Some(position);
             self.told_off = position == Position::Off;
+            self.off_at = self.told_off.then_some(now).or(self.off_at);
         }
         self.flight = Some(Flight { id, action });
     }
@@ -317,6 +328,9 @@ impl Switch {
     }
 
     fn know(&mut self, observed: Observed, drift: DriftPolicy, now: Instant) -> Ended {
+        self.off_at = (observed.configured == Some(Position::Off))
+            .then_some(now)
+            .or(self.off_at);
         let first = self.read_at.is_none() && self.observed.configured.is_none();
         let lapsing = self.renew_at.is_some() || first;
         self.trouble = None;

@@ -5,6 +5,7 @@ use super::evidence::{Cause, Outcome, Verdict, View, Why};
 use super::machine::BrokenStandby;
 use super::notice::{Notice, What};
 use super::reconciler::Proof;
+use super::switch::SETTLING;
 use super::time::{Alarms, Duration, Instant, Now};
 use super::toggles::{Position, Role, Route, ToggleKey};
 
@@ -14,8 +15,6 @@ const BLIND_NOTICE: Duration = Duration::from_secs(600);
 const OWN_PATH_NOTICE: Duration = Duration::from_secs(60);
 /// The visitor eye is challenged for this long: say so.
 const BLOCKED_NOTICE: Duration = Duration::from_secs(3600);
-/// The gate's record says shut and visitors get in for this long: it is not settling any more.
-const SETTLING: Duration = Duration::from_secs(600);
 /// Home is back for visitors but not for us for this long: say so ...
 const VISITORS_ONLY_NOTICE: Duration = Duration::from_secs(600);
 /// ... and again every day.

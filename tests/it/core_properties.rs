@@ -263,5 +263,30 @@ fn r06_what_is_seen_while_the_gate_is_being_moved_proves_nothing() {
     world.command(Order::Resume, 60);
     world.run(secs(400));
     assert!(rests(&world, Route::Standby), "{:?}", world.told());
-    assert_eq!(world.violations, Vec::<String>::new());
+    assert_eq!(world.violations.len(), 0);
+}
+
+/// Found by `order_is_kept_whatever_the_providers_do`: the provider refuses to open a gate that was shut a moment ago and still looks open.
+#[test]
+fn r06_a_gate_that_still_looks_open_while_its_off_spreads_is_not_proven() {
+    let mut world = World::new(policy());
+    world.edge_blocks = true;
+    world.home = Home::OwnPathBroken;
+    world.remote(GATE).fates.push(Fate::LostReply);
+    world.run(Duration::from_millis(34_100));
+    world
+        .remote(GATE)
+        .fates
+        .push(Fate::Fails(Failure::new(FailureKind::NoAnswer)));
+    world.home = Home::Serving;
+    world.run(Duration::from_millis(584_510));
+    let wait = Some(secs(26));
+    world.remote(GATE).fates.push(Fate::Fails(Failure {
+        kind: FailureKind::Limited,
+        retry_after: wait,
+    }));
+    world.home = Home::OwnPathBroken;
+    world.run(secs(400));
+    assert!(rests(&world, Route::Standby), "{:?}", world.told());
+    assert_eq!(world.violations.len(), 0);
 }
