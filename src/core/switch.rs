@@ -142,7 +142,10 @@ impl Switch {
             key: self.key,
             desired: self.desired?,
             settled: self.settled,
-            on_for: self.on_for.map(|watch| watch.read(now)),
+            // Told to go off since: if it has to go on again after a restart, patience begins anew.
+            on_for: self
+                .on_for
+                .map(|watch| if self.told_off { Duration::ZERO } else { watch.read(now) }),
             off_for: self.off_for.map(|watch| watch.read(now)),
         })
     }

@@ -290,3 +290,20 @@ fn r06_a_gate_that_still_looks_open_while_its_off_spreads_is_not_proven() {
     assert!(rests(&world, Route::Standby), "{:?}", world.told());
     assert_eq!(world.violations.len(), 0);
 }
+
+/// Found by `order_is_kept_whatever_the_providers_do`: a crash between an off and the next on kept the old patience.
+#[test]
+fn r07_patience_begins_anew_when_the_gate_was_told_to_shut_before_a_crash() {
+    let mut world = World::new(policy());
+    world.standby = Standby::Broken(Breakage::Status(503));
+    world.home = Home::Silent;
+    world.run(secs(608));
+    world.command(Order::Force(Route::Origin), 60);
+    world.command(Order::Force(Route::Standby), 3600);
+    world.crash_and_restart();
+    world.run(secs(60));
+    world.standby = Standby::Serving;
+    world.run(secs(400));
+    assert!(rests(&world, Route::Standby), "{:?}", world.told());
+    assert_eq!(world.violations.len(), 0);
+}
