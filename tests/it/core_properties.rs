@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pilotlight::core::{Breakage, Failure, FailureKind, Order, Position, Route, ToggleKey};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use crate::support::model::{CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, policy, rests, secs};
 
@@ -138,8 +139,24 @@ const ONCE_ON_A_LEG: [&str; 10] = [
     "redirect_loop",
 ];
 
+/// The same 256 lives at each run, so that a red run is red again. To hunt further:
+/// `PROPTEST_RNG_SEED=7 PROPTEST_CASES=5000 cargo test --test it core_properties`; what that finds is kept below as a named test.
+fn config() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let hunting = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig {
+        cases: if hunting { given.cases } else { 256 },
+        rng_seed: match given.rng_seed {
+            RngSeed::Random => RngSeed::Fixed(2020),
+            chosen @ RngSeed::Fixed(_) => chosen,
+        },
+        failure_persistence: None,
+        ..given
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// Visitors never meet a shut gate while patience lasts, never two operations in flight on one toggle,
     /// the gate is never shut before the drain.
