@@ -98,7 +98,7 @@ impl Reconciler {
             return alarms.passed(self.leg_since + policy.gate_patience);
         }
         self.of(Role::Gate).all(|gate| {
-            gate.on_for()
+            gate.open_for()
                 .is_some_and(|open| alarms.shows(&open, policy.gate_patience))
         })
     }

@@ -201,6 +201,11 @@ impl Switch {
         )
     }
 
+    /// Time since it was told to go on, unless it was told to go off since.
+    pub fn open_for(&self) -> Option<Stopwatch> {
+        self.on_for.filter(|_| !self.told_off)
+    }
+
     /// Time since it was told to go on, while it may be on.
     pub const fn on_for(&self) -> Option<Stopwatch> {
         self.on_for

@@ -324,3 +324,20 @@ fn r07_patience_begins_anew_when_the_gate_was_told_to_shut_before_a_crash() {
     assert!(rests(&world, Route::Standby), "{:?}", world.told());
     assert_eq!(world.violations.len(), 0);
 }
+
+/// Found by `order_is_kept_whatever_the_providers_do`: the old patience counted while the gate was just being told to shut.
+#[test]
+fn r07_patience_does_not_last_over_an_off_in_flight() {
+    let mut world = World::new(policy());
+    world.standby = Standby::Broken(Breakage::Status(503));
+    world.home = Home::Silent;
+    world.run(Duration::from_millis(608_100));
+    world.command(Order::Pause, 60);
+    world.standby = Standby::Serving;
+    world.remote(GATE).fates.push(Fate::LostReply);
+    world.command(Order::Force(Route::Origin), 60);
+    world.command(Order::Force(Route::Standby), 3600);
+    world.run(secs(400));
+    assert!(rests(&world, Route::Standby), "{:?}", world.told());
+    assert_eq!(world.violations.len(), 0);
+}
