@@ -99,13 +99,7 @@ impl Switch {
             key,
             desired: None,
             settled: false,
-            observed: Observed {
-                configured: None,
-                effective: None,
-                lapses_in: None,
-                held_by_other: false,
-                edited: false,
-            },
+            observed: Observed::UNKNOWN,
             read_at: None,
             doubted_at: None,
             flight: None,
@@ -173,13 +167,7 @@ impl Switch {
     /// What is known; nothing while a write is in flight.
     pub const fn trusted(&self) -> Observed {
         if self.is_writing() {
-            Observed {
-                configured: None,
-                effective: None,
-                lapses_in: None,
-                held_by_other: false,
-                edited: false,
-            }
+            Observed::UNKNOWN
         } else {
             self.observed
         }

@@ -101,6 +101,17 @@ pub struct Observed {
     pub edited: bool,
 }
 
+impl Observed {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        configured: None,
+        effective: None,
+        lapses_in: None,
+        held_by_other: false,
+        edited: false,
+    };
+}
+
 /// Why an operation on a toggle failed, as far as a retry depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
