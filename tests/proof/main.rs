@@ -6,7 +6,11 @@
     reason = "the modules of a test binary share helpers; nothing is exported"
 )]
 
-#[expect(dead_code, reason = "this binary uses a part of what the tests share")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "this binary uses a part of what the tests share"
+)]
 #[path = "../support/mod.rs"]
 mod support;
 
