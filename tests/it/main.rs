@@ -22,6 +22,7 @@ mod daemon;
 mod documents;
 mod driver;
 mod driver_rig;
+mod faults;
 mod house;
 mod layering;
 mod many_sites;
