@@ -5,6 +5,7 @@ mod budget;
 mod client;
 mod cloudflare;
 mod credentials;
+mod generated;
 mod google;
 mod provider;
 mod sandbox;

@@ -3,4 +3,5 @@
 #[cfg(feature = "sandbox")]
 pub mod daemon;
 pub mod disk;
+pub mod foreign;
 pub mod model;

@@ -92,6 +92,16 @@ impl Provider {
         self.script.asked.lock().unwrap().clone()
     }
 
+    /// Has these answers ready next, in place of what is left.
+    pub(crate) fn say(&self, answers: impl IntoIterator<Item = Say>) {
+        *self.script.answers.lock().unwrap() = answers.into_iter().collect();
+    }
+
+    /// What was asked since this was called last.
+    pub(crate) fn take_asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut *self.script.asked.lock().unwrap())
+    }
+
     /// How many connections the requests came over.
     pub(crate) fn connections(&self) -> usize {
         let peers: HashSet<SocketAddr> = self.asked().iter().map(|asked| asked.peer).collect();
