@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_token_opens() {
+    fn r17_only_the_very_token_opens() {
         assert!(is_in(&["Bearer s3cret"]));
         assert!(is_in(&["bearer  s3cret"]), "the scheme has no case");
         for wrong in [

@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mirror_has_to_prove_every_faculty_that_the_failing_probe_used() {
+    fn r03_the_mirror_has_to_prove_every_faculty_that_the_failing_probe_used() {
         let named_v4 = Faculties {
             resolver: true,
             ipv4: true,

@@ -323,7 +323,7 @@ mod tests {
     proptest::proptest! {
         /// Whatever the origin does: the rate holds, confirming probes keep to the cap and the pace, and the task never spins.
         #[test]
-        fn the_rate_the_cap_and_the_pace_hold_for_any_origin(
+        fn r05_the_rate_the_cap_and_the_pace_hold_for_any_origin(
             answers in proptest::collection::vec((0_u64..4_500, proptest::bool::weighted(0.4)), 1..60),
             failures_wanted in 1_u32..6,
         ) {

@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_window_ever_holds_more_than_its_cap(steps in prop::collection::vec((0_u64..30, 0_u8..3), 0..400)) {
+        fn r11_no_window_ever_holds_more_than_its_cap(steps in prop::collection::vec((0_u64..30, 0_u8..3), 0..400)) {
             let mut budget = Budget::default();
             let mut now = 0;
             let (mut calls, mut writes) = (Vec::new(), Vec::new());

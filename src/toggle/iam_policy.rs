@@ -322,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exactly_our_one_member_differs(value in any_policy(), on in any::<bool>()) {
+        fn r09_exactly_our_one_member_differs(value in any_policy(), on in any::<bool>()) {
             let before = policy(value.clone());
             let wanted = if on { Position::On } else { Position::Off };
             match before.moved_to(wanted) {

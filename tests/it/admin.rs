@@ -274,7 +274,7 @@ async fn a_loop_that_is_gone_is_told_as_busy() {
 }
 
 #[tokio::test]
-async fn refusals_have_their_status_and_change_nothing() {
+async fn r17_refusals_have_their_status_and_change_nothing() {
     let mut daemon = Daemon::start(Some(CANARY)).await;
     let good = r#"{"reason":"because"}"#;
     let large = format!(r#"{{"reason":"{}"}}"#, "x".repeat(5000));
@@ -328,7 +328,7 @@ async fn refusals_have_their_status_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_configured_token_all_commands_are_refused() {
+async fn r17_without_a_configured_token_all_commands_are_refused() {
     let daemon = Daemon::start(None).await;
     let answer = command(daemon.address, "home/failover", "", r#"{"reason":"because"}"#).await;
     assert_eq!((answer.status, answer.error().as_str()), (403, "commands_off"));

@@ -32,7 +32,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 #[tokio::test]
-async fn every_command_leaves_an_audit_line_without_the_token() {
+async fn r17_every_command_leaves_an_audit_line_without_the_token() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)

@@ -194,6 +194,30 @@ fn a_complaint_names_the_fragment_that_wins() {
 }
 
 #[test]
+fn r17_listening_beyond_loopback_without_a_token_is_a_config_error() {
+    let room = Room::new("public_listener");
+    room.write("base.toml", &BASE.replace("[admin]\ntoken_file = \"token\"\n", ""));
+    for (listen, token, good) in [
+        ("0.0.0.0:9911", false, false),
+        ("[::]:9911", false, false),
+        ("192.0.2.1:9911", false, false),
+        ("192.0.2.1:9911", true, true),
+        ("127.0.0.1:9911", false, true),
+        ("[::1]:9911", false, true),
+        ("unix:/run/pilotlight/admin.sock", false, true),
+    ] {
+        let token = if token { "token_file = \"token\"\n" } else { "" };
+        room.write("listen.toml", &format!("[admin]\nlisten = \"{listen}\"\n{token}"));
+        let said = room.check(&["base.toml", "listen.toml"]);
+        assert_eq!(
+            !said.contains("no token is asked for"),
+            good,
+            "{listen} {token}: {said}"
+        );
+    }
+}
+
+#[test]
 fn a_broken_fragment_does_not_hide_what_is_wrong_with_the_others() {
     let room = Room::new("fragment_broken");
     room.write("conf.d/10.toml", "[policy]\ndown_fro = \"20s\"\n");

@@ -184,3 +184,20 @@ async fn a_loop_that_is_stopped_saves_its_intent_and_drops_what_is_in_flight() {
     assert!(kept.len() > before);
     assert_eq!(kept.last().unwrap().toggles[0].desired, Position::On);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r18_the_toggles_are_warmed_at_the_first_suspicion_and_that_is_never_waited_for() {
+    let rig = Rig::start(Condition::Works);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.gate.warmed.load(Ordering::Relaxed), 0);
+    rig.home_answers.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.gate.warmed.load(Ordering::Relaxed), 1);
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!(
+        rig.status().phase.label(),
+        "failed_over",
+        "the warming of this rig never ends"
+    );
+    assert_eq!(rig.gate.told_on().len(), 1);
+}

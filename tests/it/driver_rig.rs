@@ -48,6 +48,7 @@ pub struct Switch {
     pub answers: Mutex<Answers>,
     position: Mutex<Position>,
     told: Mutex<Vec<(Position, Instant)>>,
+    pub warmed: AtomicU32,
 }
 
 impl Switch {
@@ -61,6 +62,7 @@ impl Switch {
             answers: Mutex::new(Answers::AtOnce),
             position: Mutex::new(Position::Off),
             told: Mutex::default(),
+            warmed: AtomicU32::new(0),
         })
     }
 
@@ -88,6 +90,10 @@ impl Toggle for Switch {
     }
     fn observe(&self) -> BoxFuture<'_, Result<Observed, ToggleError>> {
         Box::pin(async { Ok(self.observed()) })
+    }
+    fn warm(&self) -> BoxFuture<'_, ()> {
+        self.warmed.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::pending())
     }
     fn set(&self, position: Position) -> BoxFuture<'_, Result<Observed, ToggleError>> {
         self.told.lock().unwrap().push((position, Instant::now()));

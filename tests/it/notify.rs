@@ -161,7 +161,7 @@ const FAILED_OVER: What = What::FailedOver {
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_notice_keeps_its_id_over_retries_and_order_is_kept() {
+async fn r14_a_notice_keeps_its_id_over_retries_and_order_is_kept() {
     let scratch = Scratch::new();
     let script = vec![failure(TellFailure::NoAnswer), failure(TellFailure::Unavailable)];
     let (target, mut tries) = target("ops", script);
@@ -192,7 +192,7 @@ async fn a_notice_keeps_its_id_over_retries_and_order_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_target_does_not_delay_another() {
+async fn r14_a_dead_target_does_not_delay_another() {
     let scratch = Scratch::new();
     let (dead, mut dead_tries) = target("dead", vec![failure(TellFailure::NoAnswer); 50]);
     let (alive, mut tries) = target("alive", vec![]);
@@ -207,7 +207,7 @@ async fn a_dead_target_does_not_delay_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_delivered_survives_a_restart_and_says_that_it_is_late() {
+async fn r14_what_was_not_delivered_survives_a_restart_and_says_that_it_is_late() {
     let scratch = Scratch::new();
     let (dead, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
     let world = start(scratch.path(), vec![dead]);
@@ -237,7 +237,7 @@ async fn what_was_not_delivered_survives_a_restart_and_says_that_it_is_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_loses_nothing_that_is_on_disk() {
+async fn r14_a_kill_loses_nothing_that_is_on_disk() {
     let scratch = Scratch::new();
     let (dead, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
     let world = start(scratch.path(), vec![dead]);
@@ -338,7 +338,7 @@ async fn a_wall_clock_that_is_set_makes_no_notice_old_or_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn telling_never_waits_and_a_flood_is_bounded_and_counted() {
+async fn r14_telling_never_waits_and_a_flood_is_bounded_and_counted() {
     let scratch = Scratch::new();
     let (dead, _tries) = target("ops", vec![failure(TellFailure::NoAnswer); 10_000]);
     let world = start(scratch.path(), vec![dead]);

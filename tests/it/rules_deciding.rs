@@ -422,3 +422,14 @@ fn r05_a_late_success_does_not_hide_newer_failures_that_wait_for_the_mirror() {
     world.run(secs(1));
     assert_eq!(world.phase(), "suspect", "{:?}", world.told());
 }
+
+#[test]
+fn r18_what_a_failover_needs_is_made_ready_at_the_first_suspicion_and_once() {
+    let mut world = seen();
+    assert_eq!(world.warmed, []);
+    world.home = Home::Refusing;
+    assert!(world.run_until(secs(6), |world| world.phase() == "suspect"));
+    assert_eq!(world.warmed, [world.now], "at once, before anything is decided");
+    assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
+    assert_eq!(world.warmed.len(), 1, "once an outage");
+}

@@ -55,7 +55,7 @@ fn systemd_hears_ready_status_watchdog_and_stopping() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_watchdog_is_fed_only_when_every_loop_made_progress() {
+async fn r15_the_watchdog_is_fed_only_when_every_loop_made_progress() {
     let fed = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&fed);
     let (_watchdog, beats) = Watchdog::new(2, move || {

@@ -129,7 +129,7 @@ async fn a_webhook_gets_the_notice_in_words_and_in_facts() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_the_url_is_in_no_error() {
+async fn r16_a_redirect_is_not_followed_and_the_url_is_in_no_error() {
     let (elsewhere, unwanted) = receiver("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let answer = format!("HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
     let (url, _request) = receiver(answer.leak()).await;

@@ -10,7 +10,7 @@ use pilotlight::toggle::{Resources, Toggle};
 use super::bench::Bench;
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_budget_stops_calls_before_they_are_sent() {
+async fn r11_the_budget_stops_calls_before_they_are_sent() {
     let bench = Bench::start("budget").await;
     let gate = bench.gate(bench.google());
     for round in 0..6 {

@@ -34,7 +34,7 @@ async fn a_refused_connection_names_no_address() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn warming_leaves_a_connection_that_the_next_call_uses() {
+async fn r18_warming_leaves_a_connection_that_the_next_call_uses() {
     let provider = Provider::start([Say::text(404, ""), Say::text(200, "{}")]).await;
     let (http, url) = (http(), provider.base_url());
     http.warm(&url).await.unwrap();

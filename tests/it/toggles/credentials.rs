@@ -115,7 +115,7 @@ async fn whoever_answers_without_the_flavor_is_not_the_metadata_server() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn no_secret_is_in_what_an_edge_shows_of_itself_or_of_a_failure() {
+async fn r16_no_secret_is_in_what_an_edge_shows_of_itself_or_of_a_failure() {
     let token = json!({"access_token": "canary-token", "expires_in": 3600});
     let provider = Provider::start([
         Say::json(200, &token).with("metadata-flavor", "Google"),

@@ -23,7 +23,7 @@ async fn the_gate_reads_writes_with_the_etag_and_checks_the_answer() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn an_open_gate_that_shall_be_open_is_not_written() {
+async fn r09_an_open_gate_that_shall_be_open_is_not_written() {
     let provider = Provider::start([Say::json(200, &open_policy("E1"))]).await;
     let gate = gate(&provider, google(&provider), View::Standby);
     gate.set(Position::On).await.unwrap();
@@ -31,7 +31,7 @@ async fn an_open_gate_that_shall_be_open_is_not_written() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_concurrent_change_is_redone_once_from_the_read() {
+async fn r11_a_concurrent_change_is_redone_once_from_the_read() {
     let fresh = |etag: &str| Say::json(200, &json!({ "etag": etag }));
     let provider = Provider::start([fresh("E1"), aborted(), fresh("E2"), Say::json(200, &open_policy("E3"))]).await;
     let client = google(&provider);

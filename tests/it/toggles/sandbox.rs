@@ -41,7 +41,7 @@ fn stable(mut value: Value) -> Value {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn every_kind_goes_on_and_off_and_leaves_everything_else_as_it_was() {
+async fn r09_every_kind_goes_on_and_off_and_leaves_everything_else_as_it_was() {
     let bench = Bench::start("on-and-off").await;
     let world = &bench.world;
     let picture = || {
@@ -153,7 +153,7 @@ async fn a_provider_in_trouble_is_a_typed_error_and_no_write() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_policy_that_lost_its_bindings_is_never_written_back() {
+async fn r09_a_policy_that_lost_its_bindings_is_never_written_back() {
     let bench = Bench::start("blank-policy").await;
     let gate = bench.gate(bench.google());
     gate.observe().await.unwrap();
@@ -213,7 +213,7 @@ async fn a_lost_reply_is_no_answer_and_the_next_set_finds_it_done() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_foreign_writer_between_read_and_write_loses_nothing() {
+async fn r09_a_foreign_writer_between_read_and_write_loses_nothing() {
     let bench = Bench::start("foreign-writer").await;
     let added = json!({"role": "roles/run.viewer", "members": ["user:late@site.example"]});
     let binding = added.clone();
@@ -367,7 +367,7 @@ async fn two_sites_on_one_standby_shut_it_only_together() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_can_be_warm_is_warm_before_the_first_call() {
+async fn r18_what_can_be_warm_is_warm_before_the_first_call() {
     let bench = Bench::start("warm").await;
     let gate = bench.gate(bench.google_by_metadata());
     gate.warm().await;

@@ -99,6 +99,8 @@ pub struct World {
     pub writes: Vec<Write>,
     pub sets: u64,
     pub notices: Vec<(Instant, Notice)>,
+    /// When core asked to have credentials and connections ready.
+    pub warmed: Vec<Instant>,
     /// Whether broken rules of order are recorded (foreign writers make some of them unavoidable).
     pub violations: Vec<String>,
     pub probes_run: bool,
@@ -185,6 +187,7 @@ impl World {
             writes: Vec::new(),
             sets: 0,
             notices: Vec::new(),
+            warmed: Vec::new(),
             violations: Vec::new(),
             probes_run: true,
             plant: None,

@@ -82,7 +82,7 @@ impl World {
             match effect {
                 Effect::Save(snapshot) => self.disk = Some(*snapshot),
                 Effect::Notify(notice) => self.notices.push((self.now, notice)),
-                Effect::Warm => {}
+                Effect::Warm => self.warmed.push(self.now),
                 Effect::Act { id, action } => {
                     self.act(id, action);
                     self.act_out(action);
