@@ -1,7 +1,7 @@
 //! What can be written on the command line.
 
 #[cfg(feature = "sandbox")]
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -187,6 +187,13 @@ pub struct SandboxArgs {
     /// Where its control endpoint listens; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    /// On which address of this machine everything else listens
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub public: IpAddr,
+    /// A home of your own in place of the built-in one: the edge goes there. Certificates for it lie in the directory:
+    /// home.pem, home-expired.pem and home-wrong-name.pem, each with its key
+    #[arg(long, value_name = "ADDRESS")]
+    pub home: Option<SocketAddr>,
     /// Where it writes its authority, keys, tokens and config [default: a new directory for this run]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,

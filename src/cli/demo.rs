@@ -282,6 +282,8 @@ pub async fn sandbox(args: SandboxArgs) -> anyhow::Result<ExitCode> {
         .unwrap_or_else(|| std::env::temp_dir().join(format!("pilotlight-sandbox-{}", std::process::id())));
     let options = Options {
         listen: args.listen,
+        public: args.public,
+        home: args.home,
         ..Options::new(&dir)
     };
     let sandbox = Sandbox::start(options).await?;

@@ -1,5 +1,6 @@
 //! The sandbox's own small HTTP client: the edge's way to home, and the visitors' to everybody.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ impl Page {
 pub(super) enum NoPage {
     #[error("connection refused")]
     Refused,
+    #[error("no way there")]
+    Unreachable,
     #[error("certificate not valid")]
     Certificate,
     #[error("handshake failed")]
@@ -63,7 +66,9 @@ pub(super) async fn get(
 }
 
 async fn get_patiently(tls: &TlsConnector, address: SocketAddr, host: &str, path: &str) -> Result<Page, NoPage> {
-    let stream = TcpStream::connect(address).await.map_err(|_| NoPage::Refused)?;
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|problem| connecting(&problem))?;
     stream.set_nodelay(true).ok();
     let name = ServerName::try_from(host.to_owned()).map_err(|_| NoPage::NoHost)?;
     let stream = tls.connect(name, stream).await.map_err(|problem| handshake(&problem))?;
@@ -90,6 +95,13 @@ async fn get_patiently(tls: &TlsConnector, address: SocketAddr, host: &str, path
     tokio::select! {
         page = &mut exchange => page,
         _ = &mut connection => exchange.await,
+    }
+}
+
+fn connecting(problem: &std::io::Error) -> NoPage {
+    match problem.kind() {
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => NoPage::Unreachable,
+        _ => NoPage::Refused,
     }
 }
 

@@ -38,7 +38,7 @@ POST   /rights            what the service account may do in the project: a JSON
 POST   /clock/SECONDS     moves the providers' wall clock on
 GET    /records/SITE      the providers' records of a site, as another writer sees them
 POST   /checker/SITE      runs the site's uptime check once
-Add ?site=NAME to /home and /standby for one site; otherwise all are meant.
+Add ?site=NAME to /home and /standby for one site; otherwise all are meant. A home of your own (--home) is broken by you.
 ";
 
 /// Answers the control endpoint.
@@ -118,6 +118,9 @@ fn pull(world: &World, asked: &Asked, lever: &str, what: &[&str]) -> Reply {
         return Reply::json(404, &json!({"error": "no such site"}));
     }
     let pulled = match lever {
+        "home" if world.options.home.is_some() => {
+            return Reply::json(409, &json!({"error": "home is your own; break it yourself"}));
+        }
         "home" => parse(what).map(|home| match site {
             Some(site) => world.set_home_of(site, home),
             None => world.set_home(home),

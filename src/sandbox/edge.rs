@@ -125,6 +125,7 @@ async fn from_home(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
         Ok(page) => passed_on(page),
         Err(NoPage::Refused) => lost(521),
         Err(NoPage::Silent) => lost(522),
+        Err(NoPage::Unreachable) => lost(523),
         Err(NoPage::Certificate) => lost(526),
         Err(NoPage::Tls) => lost(525),
         Err(NoPage::Cut | NoPage::Loop | NoPage::NoHost) => lost(520),

@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// Sets what one site's home does; an unknown site is ignored.
+    /// Sets what one site's built-in home does; an unknown site is ignored.
     pub fn set_home_of(&self, site: &str, home: Home) {
         if let Some(state) = self.lock().sites.get_mut(site) {
             state.home = home;

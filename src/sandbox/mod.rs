@@ -1,8 +1,9 @@
 //! A local stand-in for home, standby, edge and the providers: a fake that can refuse.
 //!
-//! Everything runs on the caller's runtime and listens on loopback. Home, standby, edge and references speak TLS under a
+//! Everything runs on the caller's runtime and listens on loopback, or on an address of this machine that it is told. Home, standby, edge and references speak TLS under a
 //! throwaway authority; the providers' APIs speak plain HTTP, one port each. What the providers do is as in the facts that
 //! the design collects: etags, propagation, error envelopes, limits, lost replies. Nothing of it is of any use elsewhere.
+//! A home of one's own can take the place of the built-in one: the edge then goes there.
 //!
 //! ```text
 //!  visitors --TLS--> edge --TLS--> home            the daemon --HTTP--> run, monitoring, token, metadata, secrets,
@@ -42,7 +43,7 @@ mod webhook;
 mod world;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,9 @@ use profile::Files;
 use serve::{Answer, PickTls};
 use tls::Authority;
 use world::Latches;
+
+/// Names that the references are certified for besides their address, for whoever has a resolver that knows them.
+const REFERENCE_HOSTS: [&str; 2] = ["one-reference.example", "two-reference.example"];
 
 /// How the sandbox behaves.
 #[derive(Clone, Debug)]
@@ -85,6 +89,10 @@ pub struct Options {
     pub uptime_period: Option<Duration>,
     /// Where the control endpoint listens, on loopback; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The address of this machine on which everything but the control endpoint listens.
+    pub public: IpAddr,
+    /// A home of one's own, for all sites; the built-in ones are then not there.
+    pub home: Option<SocketAddr>,
     /// Where the daemon's admin server shall listen; a Unix socket in `dir` when not given.
     pub admin_listen: Option<String>,
     /// Where certificates, keys, tokens and the config are written; made if missing.
@@ -106,6 +114,8 @@ impl Options {
             cold_start: Duration::from_millis(200),
             uptime_period: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            public: Ipv4Addr::LOCALHOST.into(),
+            home: None,
             admin_listen: None,
             dir: dir.into(),
             sites: vec!["site".to_owned()],
@@ -143,8 +153,11 @@ pub enum SandboxError {
     #[error("the throwaway key is damaged")]
     Key,
     /// Its control endpoint knows no password.
-    #[error("the sandbox listens on loopback only, for example on 127.0.0.1:0")]
+    #[error("the sandbox's control endpoint listens on loopback only, for example on 127.0.0.1:0")]
     NotLoopback,
+    /// The config that is printed has to name an address.
+    #[error("the sandbox needs one address of this machine, not all of them")]
+    NoAddress,
     /// A site's name cannot stand in a host name, or there is none.
     #[error("sites need names of lower-case letters, digits and `-`")]
     Sites,
@@ -165,6 +178,9 @@ impl Sandbox {
         if !options.listen.ip().is_loopback() {
             return Err(SandboxError::NotLoopback);
         }
+        if options.public.is_unspecified() {
+            return Err(SandboxError::NoAddress);
+        }
         let files = Files::create(&options.dir)?;
         let authority = Authority::create()?;
         let world = Arc::new(World::new(options, authority.connector()?)?);
@@ -176,6 +192,9 @@ impl Sandbox {
         .open()
         .await?;
         files.write(profile::CA, authority.pem())?;
+        if world.options.home.is_some() {
+            files.write_home_certificates(&authority, world.sites())?;
+        }
         files.write(profile::WEBHOOK_URL, &profile::webhook_url(&addresses))?;
         world.write_secrets(&files, &format!("http://{}/token", addresses.token))?;
         if let Some(period) = world.options.uptime_period {
@@ -237,7 +256,11 @@ impl Builder<'_> {
         let mut homes = BTreeMap::new();
         let mut standbys = BTreeMap::new();
         for site in self.world.sites() {
-            homes.insert(site.clone(), self.open_home(site).await?);
+            let home = match self.world.options.home {
+                Some(own) => own,
+                None => self.open_home(site).await?,
+            };
+            homes.insert(site.clone(), home);
             standbys.insert(site.clone(), self.open_standby(site).await?);
         }
         let addresses = Addresses {
@@ -273,11 +296,12 @@ impl Builder<'_> {
     }
 
     async fn open_provider(&self, api: Api) -> Result<SocketAddr, SandboxError> {
-        self.open_plain(provider::answer(self.world, api), loopback()).await
+        self.open_plain(provider::answer(self.world, api), self.any_port())
+            .await
     }
 
     async fn open_tls(&self, pick: PickTls, answer: Answer) -> Result<Latch, SandboxError> {
-        let (door, latch) = Door::bind(loopback()).await?;
+        let (door, latch) = Door::bind(self.any_port()).await?;
         self.world.spawn(door.run(serve::secure(pick, answer)));
         Ok(latch)
     }
@@ -312,7 +336,12 @@ impl Builder<'_> {
     }
 
     async fn open_reference(&mut self) -> Result<SocketAddr, SandboxError> {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let address = self.world.options.public.to_string();
+        let names = [
+            vec![address, "localhost".to_owned()],
+            REFERENCE_HOSTS.map(String::from).to_vec(),
+        ]
+        .concat();
         let certificates = self.authority.certify(&names)?;
         let pick: PickTls = Arc::new(move || certificates.pick(tls::Flaw::None));
         let latch = self.open_tls(pick, hosts::reference(self.world)).await?;
@@ -320,8 +349,8 @@ impl Builder<'_> {
         self.latches.references.push(latch);
         Ok(address)
     }
-}
 
-fn loopback() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    fn any_port(&self) -> SocketAddr {
+        SocketAddr::new(self.world.options.public, 0)
+    }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::monitoring::{check_id, policy_id};
 use super::rulesets::rule_ref;
+use super::tls::{Authority, Flaw};
 use super::world::{Addresses, PROJECT, REGION, World, ZONE, service_name, site_host, standby_host};
 use super::{Sandbox, SandboxError};
 
@@ -94,12 +95,27 @@ impl Files {
         Ok(())
     }
 
+    /// Certificates for a home of one's own, each with its key in one file.
+    pub(super) fn write_home_certificates(&self, authority: &Authority, sites: &[String]) -> Result<(), SandboxError> {
+        let hosts: Vec<String> = sites.iter().map(|site| site_host(site)).collect();
+        for (name, flaw) in HOME_CERTIFICATES {
+            self.write(name, &authority.issue_pem(&hosts, flaw)?)?;
+        }
+        Ok(())
+    }
+
     fn quoted(&self, name: &str) -> String {
         quoted(&self.path(name).to_string_lossy())
     }
 }
 
 pub(super) const CA: &str = "ca.pem";
+/// Certificate and key for a home of one's own: good, expired, and for another name.
+const HOME_CERTIFICATES: [(&str, Flaw); 3] = [
+    ("home.pem", Flaw::None),
+    ("home-expired.pem", Flaw::Expired),
+    ("home-wrong-name.pem", Flaw::WrongName),
+];
 pub(super) const KEY: &str = "google-key.json";
 pub(super) const CLOUDFLARE_TOKEN: &str = "cloudflare-token";
 pub(super) const ADMIN_TOKEN: &str = "admin-token";

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -71,22 +73,33 @@ impl Authority {
 
     /// Certificates for `names` (host names or addresses).
     pub(super) fn certify(&self, names: &[String]) -> Result<Certificates, SandboxError> {
-        let stranger = ["stranger.example".to_owned()];
         Ok(Certificates {
             good: self.acceptor(names, Flaw::None)?,
             expired: self.acceptor(names, Flaw::Expired)?,
-            wrong_name: self.acceptor(&stranger, Flaw::WrongName)?,
+            wrong_name: self.acceptor(names, Flaw::WrongName)?,
         })
     }
 
-    fn acceptor(&self, names: &[String], flaw: Flaw) -> Result<TlsAcceptor, SandboxError> {
-        let mut params = CertificateParams::new(names)?;
+    /// A certificate for `names` and its key as PEM, for servers that are not ours.
+    pub(super) fn issue_pem(&self, names: &[String], flaw: Flaw) -> Result<String, SandboxError> {
+        let (certificate, key) = self.issue(names, flaw)?;
+        Ok(certificate.pem() + &key.serialize_pem())
+    }
+
+    fn issue(&self, names: &[String], flaw: Flaw) -> Result<(Certificate, KeyPair), SandboxError> {
+        let stranger = ["stranger.example".to_owned()];
+        let mut params = CertificateParams::new(if flaw == Flaw::WrongName { &stranger } else { names })?;
         if flaw == Flaw::Expired {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
         }
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((certificate, key))
+    }
+
+    fn acceptor(&self, names: &[String], flaw: Flaw) -> Result<TlsAcceptor, SandboxError> {
+        let (certificate, key) = self.issue(names, flaw)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?

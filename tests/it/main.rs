@@ -40,6 +40,7 @@ mod sandbox;
 mod sandbox_cloudflare;
 mod sandbox_google;
 mod sandbox_monitoring;
+mod sandbox_places;
 mod sandbox_rig;
 mod saver;
 mod scratch;

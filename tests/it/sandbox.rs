@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use pilotlight::sandbox::{
-    CredentialKind, Crowd, EdgeState, Home, Kinds, Options, Profile, RedirectKind, References, Sandbox, SandboxError,
-    Service, SilenceKind, StandbyState, Visitors,
+    CredentialKind, Crowd, EdgeState, Home, Kinds, Options, Profile, RedirectKind, References, Sandbox, Service,
+    SilenceKind, StandbyState, Visitors,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -270,14 +270,6 @@ async fn the_control_endpoint_pulls_the_levers() {
     assert_eq!(post("/clock/soon", Value::Null).await.status, 422);
     let records = plain(at, "GET", "/records/site", None, Value::Null).await.json();
     assert_eq!(records["rule"]["ref"], "pilotlight_site");
-}
-
-#[tokio::test]
-async fn nothing_of_the_sandbox_listens_beyond_loopback() {
-    let mut beyond = options("beyond-loopback");
-    beyond.listen = "0.0.0.0:0".parse().expect("an address");
-    let error = Sandbox::start(beyond).await.expect_err("no password guards it");
-    assert!(matches!(error, SandboxError::NotLoopback), "{error}");
 }
 
 #[tokio::test]
