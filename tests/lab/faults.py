@@ -158,7 +158,7 @@ def both_dead(lab):
     lab.signal_home(signal.SIGKILL)
 
 
-SILENT = frozenset({"timeout_connect", "timeout_tls", "timeout_first_byte", "timeout_body", "timeout_dns"})
+SILENT = frozenset({"timeout"})
 UNREACHABLE = frozenset({"unreachable"})
 CUT = frozenset({"refused", "reset"})
 OWN_PATH = frozenset({"own_path"})
@@ -209,22 +209,6 @@ FAULTS = [
     Fault("latency", "home is 400 ms away", **far_away(200, 30), play=stays, may_lose=3),
     Fault("mtu-hole", "large packets from home vanish", **mtu_hole(), play=switches, causes=SILENT, config=WHOLE_PAGE),
     Fault("mtu-told", "the way has a smaller MTU, and says so", **small_mtu(), play=stays),
-    Fault(
-        "body-silent",
-        "home falls silent after a page's first bytes",
-        **on_the_way("iifname home ct reply bytes > 5000 drop"),
-        play=switches,
-        causes=SILENT,
-        config=WHOLE_PAGE,
-    ),
-    Fault(
-        "body-reset",
-        "home's connections are reset after a page's first bytes",
-        **on_the_way("iifname home ct reply bytes > 5000 reject with tcp reset"),
-        play=switches,
-        causes=CUT | SILENT,
-        config=WHOLE_PAGE,
-    ),
     Fault(
         "flapping",
         "home's line is 5 s up and 5 s down",

@@ -282,7 +282,7 @@ class Lab:
 
     def notices(self):
         """The kinds of the notices that people were told, in order."""
-        return [json.loads(notice["body"])["type"] for notice in self.sandbox("GET", "/notices")]
+        return [json.loads(notice["body"])["type"].removeprefix("pilotlight.") for notice in self.sandbox("GET", "/notices")]
 
     def writes(self):
         """How many calls changed something at a provider."""

@@ -65,7 +65,7 @@ class Pool:
         number, fault = numbered
         scratch = self.options.scratch / fault.name
         prefix = f"{self.options.prefix}-{number}"
-        words = [sys.executable, __file__, "--one", fault.name, "--prefix", prefix, "--scratch", str(scratch)]
+        words = [sys.executable, "-B", __file__, "--one", fault.name, "--prefix", prefix, "--scratch", str(scratch)]
         lab = subprocess.Popen([*words, "--binary", self.options.binary], stderr=subprocess.PIPE, text=True)
         self.running.add(lab)
         try:
