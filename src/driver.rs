@@ -9,52 +9,29 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant as Tick, sleep_until, timeout};
+use tokio::time::{Instant as Tick, sleep_until};
 
 use crate::clock::Clock;
 use crate::core::{
-    Action, ClockCheck, Command, Controller, Effect, Event, Eye, Faculties, FailureKind, Notice, Now, Observed, OpId,
-    Position, Reflection, Severity, Sighting, Snapshot, Status, ToggleKey, View,
+    Action, Command, Controller, Effect, Event, Eye, Notice, Now, Observed, OpId, Position, Reflection, Severity,
+    Sighting, Snapshot, Status, ToggleKey, What,
 };
+pub use crate::limbs::Limbs;
 use crate::metrics::{Metrics, Operation};
+pub use crate::pending::Pending;
 use crate::probe::task::Probed;
-use crate::probe::{Look, Mirror};
 use crate::saver::{Disk, Saver, Ticket};
-use crate::toggle::{Toggle, ToggleError};
+use crate::store::Kept;
+use crate::toggle::ToggleError;
 
 /// Probes that may wait for the loop; the schedule never has more than a handful in flight.
 pub const PROBES_WAITING: usize = 32;
 /// Commands that may wait for the loop; people do not type faster.
 pub const COMMANDS_WAITING: usize = 8;
-/// Every eye has a deadline of its own; this one only guards against an eye that forgets it.
-const LOOK_GUARD: Duration = Duration::from_secs(90);
-/// The same for the mirror, whose references answer within seconds. Without an answer a failing home would never be judged.
-const MIRROR_GUARD: Duration = Duration::from_secs(15);
 /// The wall clock ran this much more or less than the monotonic one, or the loop woke this late: the clocks jumped.
 const GAP: Duration = Duration::from_secs(10);
 /// The loop turns at least this often, so that its pulse can be felt.
 const PULSE: Duration = Duration::from_secs(1);
-
-/// The eyes and toggles of a site.
-pub struct Limbs {
-    /// The public URL, as a visitor.
-    pub visitor: Arc<dyn Look>,
-    /// The standby itself, as a visitor.
-    pub standby: Arc<dyn Look>,
-    /// A page that the redirect excludes, through the edge.
-    pub edge: Option<Arc<dyn Look>>,
-    /// The references.
-    pub mirror: Arc<dyn Mirror>,
-    /// The toggles.
-    pub toggles: Vec<(ToggleKey, Arc<dyn Toggle>)>,
-    /// The total deadline of one operation on a toggle.
-    pub toggle_timeout: Duration,
-    /// Without a probe's end for this long, the loop does not count as making progress.
-    pub probe_patience: Duration,
-}
-
-/// Told of every notice, with the picture of the moment. Must not block.
-pub type Tell = Box<dyn Fn(&Notice, &Status) + Send + Sync>;
 
 /// What a site's loop needs from outside.
 pub struct Links {
@@ -64,8 +41,8 @@ pub struct Links {
     pub commands: mpsc::Receiver<Command>,
     /// Where the picture of the site goes.
     pub status: watch::Sender<Arc<Status>>,
-    /// Where notices go.
-    pub tell: Tell,
+    /// Where notices go; what was not safe before the start is in it.
+    pub notices: Pending,
     /// Told that the loop turns and probes come in.
     pub pulse: Box<dyn Fn() + Send + Sync>,
     /// Where snapshots go.
@@ -83,6 +60,10 @@ pub struct Driver {
     limbs: Limbs,
     links: Links,
     saver: Saver,
+    /// For the newest intent that core wants on disk before anything is switched.
+    intent: Ticket,
+    /// The newest save that has ended, one way or the other.
+    saved: u64,
     calls: JoinSet<Ended>,
     last: Now,
     probed_at: Tick,
@@ -100,14 +81,13 @@ enum Ended {
         result: Result<Observed, ToggleError>,
         took: Duration,
     },
-    Saved(bool),
+    Saved {
+        number: u64,
+        in_time: bool,
+    },
+    /// The notice of this id is safe: in every outbox, delivered, or given up.
+    Safe(String),
     Warm,
-}
-
-impl std::fmt::Debug for Limbs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Limbs").finish_non_exhaustive()
-    }
 }
 
 impl std::fmt::Debug for Links {
@@ -134,6 +114,8 @@ impl Driver {
             controller,
             limbs,
             links,
+            intent: saver.ticket(),
+            saved: 0,
             saver,
             calls: JoinSet::new(),
             last,
@@ -144,6 +126,7 @@ impl Driver {
     /// Takes the `first` event (how the state was found) and runs until `shutdown` resolves. Calls in flight are then dropped: their end is read back at the next start.
     pub async fn run(mut self, first: Event, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
+        self.tell(self.saved);
         self.feed(first);
         loop {
             if self.probed_at.elapsed() <= self.limbs.probe_patience {
@@ -170,10 +153,11 @@ impl Driver {
                 }
             }
         }
-        let snapshot = self.controller.snapshot(self.links.clock.now());
-        self.saver.save(snapshot);
+        self.keep(self.controller.snapshot(self.links.clock.now()));
         self.calls.abort_all();
         self.saver.finish().await;
+        // All of it is on disk, or cannot be: the deliveries take over what they do not have yet.
+        self.links.notices.tell(u64::MAX);
     }
 
     /// When to wake up, and whether core asked for it (or it is only the pulse).
@@ -240,11 +224,18 @@ impl Driver {
                 self.feed(Event::Settled { id, result });
             }
             Ended::Warm => {}
-            Ended::Saved(in_time) => {
+            Ended::Saved { number, in_time } => {
                 if !in_time {
                     self.links.metrics.save_failed(&self.site);
                 }
+                self.saved = self.saved.max(number);
+                self.tell(self.saved);
                 self.feed(Event::Saved { in_time });
+            }
+            Ended::Safe(id) => {
+                if self.links.notices.forget(&id) {
+                    self.keep(self.controller.snapshot(self.links.clock.now()));
+                }
             }
         }
     }
@@ -284,18 +275,30 @@ impl Driver {
         self.hand_over(event);
     }
 
+    /// Notices first of all: they go to disk in one piece with the intent.
     fn hand_over(&mut self, event: Event) {
         let effects = self.controller.handle(event, self.links.clock.now());
         let status = self.publish();
-        let mut ticket = None;
+        let number = if effects.iter().any(is_kept) {
+            self.saver.next_number()
+        } else {
+            self.saver.ticket().number()
+        };
+        for notice in effects.iter().filter_map(notice) {
+            self.notify(notice, &status, number);
+        }
         for effect in effects {
             match effect {
-                Effect::Save(snapshot) => ticket = Some(self.save(*snapshot)),
-                Effect::Notify(notice) => self.notify(&notice, &status),
+                Effect::Save(snapshot) => self.intent = self.keep(*snapshot),
+                Effect::Notify(_) => {}
                 Effect::Warm => self.warm(),
-                Effect::Act { id, action } => self.act(id, action, ticket.as_ref()),
+                Effect::Act { id, action } => self.act(id, action),
             }
         }
+        if self.saver.ticket().number() < number {
+            self.keep(self.controller.snapshot(self.links.clock.now()));
+        }
+        self.tell(self.saved);
     }
 
     /// A machine that slept, a process that was stopped and a wall clock that was set all look the same: time ran unseen.
@@ -320,130 +323,101 @@ impl Driver {
         status
     }
 
-    fn save(&mut self, snapshot: Snapshot) -> Ticket {
-        let ticket = self.saver.save(snapshot);
-        let waiting = ticket.clone();
-        self.calls.spawn(async move { Ended::Saved(waiting.on_disk().await) });
+    /// Has the snapshot, and the notices that are not yet safe, put on disk.
+    fn keep(&mut self, snapshot: Snapshot) -> Ticket {
+        let notices = self.links.notices.keep();
+        let ticket = self.saver.save(Kept { snapshot, notices });
+        let (number, waiting) = (ticket.number(), ticket.clone());
+        self.calls.spawn(async move {
+            let in_time = waiting.on_disk().await;
+            Ended::Saved { number, in_time }
+        });
         ticket
     }
 
-    fn notify(&self, notice: &Notice, status: &Status) {
+    /// People are told once the save of this number has ended.
+    fn notify(&mut self, notice: &Notice, status: &Status, number: u64) {
         let (what, episode) = (notice.what.name(), notice.episode.map(|id| id.0));
         match notice.what.severity() {
             Severity::Info => tracing::info!(site = self.site, episode, detail = ?notice.what, "{what}"),
             Severity::Warning => tracing::warn!(site = self.site, episode, detail = ?notice.what, "{what}"),
             Severity::Critical => tracing::error!(site = self.site, episode, detail = ?notice.what, "{what}"),
         }
-        (self.links.tell)(notice, status);
+        self.links.notices.hold(notice, status, number);
     }
 
-    fn act(&mut self, id: OpId, action: Action, ticket: Option<&Ticket>) {
+    /// The saves up to this number have ended: tells what waited for them.
+    fn tell(&mut self, saved: u64) {
+        for (told, receipt) in self.links.notices.tell(saved) {
+            self.calls.spawn(async move {
+                receipt.safe().await;
+                Ended::Safe(told.id.clone())
+            });
+        }
+    }
+
+    fn act(&mut self, id: OpId, action: Action) {
         match action {
             Action::Look(Eye::Mirror) => {
-                let mirror = Arc::clone(&self.limbs.mirror);
-                self.calls.spawn(async move {
-                    Ended::Mirror(id, timeout(MIRROR_GUARD, mirror.ask()).await.unwrap_or_else(|_| dark()))
-                });
+                let asked = self.limbs.ask_mirror();
+                self.calls.spawn(async move { Ended::Mirror(id, asked.await) });
             }
-            Action::Look(eye) => self.look(id, eye),
-            Action::Observe(key) => self.operate(id, key, None, None),
-            Action::Set(key, position) => {
-                self.operate(
-                    id,
-                    key,
-                    Some(position),
-                    Some(ticket.cloned().unwrap_or_else(|| self.saver.ticket())),
-                );
+            Action::Look(eye) => {
+                let look = self.limbs.look(eye);
+                self.calls.spawn(async move { Ended::Look(id, eye, look.await) });
             }
+            Action::Observe(key) => self.operate(id, key, None),
+            Action::Set(key, position) => self.operate(id, key, Some(position)),
         }
     }
 
     fn warm(&mut self) {
-        for (_, toggle) in &self.limbs.toggles {
-            let toggle = Arc::clone(toggle);
-            let deadline = self.limbs.toggle_timeout;
+        for warm in self.limbs.warm() {
             self.calls.spawn(async move {
-                // Best effort: a connection that is not ready in time is made when it is needed.
-                timeout(deadline, toggle.warm()).await.unwrap_or_default();
+                warm.await;
                 Ended::Warm
             });
         }
     }
 
-    fn look(&mut self, id: OpId, eye: Eye) {
-        let look = match eye {
-            Eye::Visitor => Some(&self.limbs.visitor),
-            Eye::Standby => Some(&self.limbs.standby),
-            Eye::Edge => self.limbs.edge.as_ref(),
-            Eye::Mirror => None,
-        };
-        let look = look.map(Arc::clone);
-        self.calls.spawn(async move {
-            let blank = Sighting {
-                view: View::Nothing,
-                redirect: None,
-                took: LOOK_GUARD,
-            };
-            let Some(look) = look else {
-                return Ended::Look(id, eye, blank);
-            };
-            Ended::Look(id, eye, timeout(LOOK_GUARD, look.look()).await.unwrap_or(blank))
-        });
-    }
-
     /// One operation with one deadline. A write waits until the intent is on disk, for a second at most.
-    fn operate(&mut self, id: OpId, key: ToggleKey, wanted: Option<Position>, intent: Option<Ticket>) {
-        let found = self.limbs.toggles.iter().find(|(other, _)| *other == key);
-        let Some(toggle) = found.map(|(_, toggle)| Arc::clone(toggle)) else {
+    fn operate(&mut self, id: OpId, key: ToggleKey, wanted: Option<Position>) {
+        let Some(call) = self.limbs.operate(key, wanted) else {
             return;
         };
-        let deadline = self.limbs.toggle_timeout;
+        let (operation, intent) = match wanted {
+            Some(_) => (Operation::Set, Some(self.intent.clone())),
+            None => (Operation::Observe, None),
+        };
         self.calls.spawn(async move {
             if let Some(intent) = intent {
                 intent.on_disk().await;
             }
             let began = Tick::now();
-            let operation = if wanted.is_some() {
-                Operation::Set
-            } else {
-                Operation::Observe
-            };
-            let call = match wanted {
-                Some(position) => toggle.set(position),
-                None => toggle.observe(),
-            };
-            let result = timeout(deadline, call)
-                .await
-                .unwrap_or_else(|_| Err(no_answer(deadline)));
             Ended::Operation {
                 id,
                 key,
                 operation,
                 wanted,
-                result,
+                result: call.await,
                 took: began.elapsed(),
             }
         });
     }
 }
 
-/// The references say nothing.
-fn dark() -> Reflection {
-    Reflection {
-        answered: 0,
-        proven: Faculties::default(),
-        clock: ClockCheck::Unknown,
+/// Whether it has to be on disk. A disk that fails is not asked for more on account of that.
+fn is_kept(effect: &Effect) -> bool {
+    match effect {
+        Effect::Save(_) => true,
+        Effect::Notify(notice) => notice.what != What::SaveFailed,
+        Effect::Warm | Effect::Act { .. } => false,
     }
 }
 
-fn no_answer(deadline: Duration) -> ToggleError {
-    ToggleError {
-        kind: FailureKind::NoAnswer,
-        doing: "toggle operation",
-        detail: format!(
-            "no answer within {} s; it is read back and tried again",
-            deadline.as_secs_f32()
-        ),
-        retry_after: None,
+const fn notice(effect: &Effect) -> Option<&Notice> {
+    match effect {
+        Effect::Notify(notice) => Some(notice),
+        Effect::Save(_) | Effect::Warm | Effect::Act { .. } => None,
     }
 }

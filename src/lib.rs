@@ -13,6 +13,7 @@
 //! | [`toggle`] | reads and moves one remote switch, one try with one deadline | retry, order, wait |
 //! | [`notify`] | tells people, from a queue on disk | delay the loop |
 //! | [`store`], [`saver`] | put the intent on disk before the first write leaves | ignore a broken file |
+//! | [`pending`] | keeps notices beside the intent until every outbox has them | tell what is not on disk, while the disk works |
 //! | [`http`], [`tls`] | the one way out to providers | follow redirects, print a URL or a token |
 //! | [`admin`] | shows pictures, takes commands | reach a provider, change anything on a GET |
 //! | [`metrics`], [`systemd`] | show what core's picture says | influence a decision |
@@ -39,7 +40,8 @@
 //!                                                             +--> watch<Status> --> /metrics, /api/v1/status, systemd
 //! ```
 //!
-//! Effects come in an order that matters: the intent is saved before people are told, and both before anything is switched.
+//! Effects come in an order that matters: the intent and what people are to be told of it go to disk in one piece, and only then
+//! are people told and is anything switched.
 //!
 //! # The phases of a site
 //!
@@ -73,6 +75,7 @@
 //! - No two operations are in flight on one toggle, and no position with a write in flight is believed.
 //! - Nothing is written that does not differ, nothing that is not ours, and nothing built from an answer that makes no sense.
 //! - No write leaves before its intent was saved or saving it was given up on loudly.
+//! - No notice is lost, or told under two ids, wherever the process is killed; at worst one is told twice under the same id.
 //! - While paused, nothing is written at all.
 //! - No probe follows a redirect, waits for another probe, or takes the standby for home.
 //! - No channel is unbounded, and no slow target of a notice delays a decision.
@@ -93,6 +96,8 @@ pub mod core;
 
 pub mod clock;
 pub mod driver;
+pub mod limbs;
+pub mod pending;
 pub mod saver;
 pub mod store;
 

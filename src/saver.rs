@@ -6,8 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
 
-use crate::core::Snapshot;
-use crate::store::{SiteStore, StoreError};
+use crate::store::{Kept, SiteStore, StoreError};
 
 /// A save that takes longer is given up on: the switch goes on from memory.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -15,19 +14,19 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Where snapshots go. Behind a trait so that the driver's tests can use a slow or broken disk.
 pub trait Disk: Send + Sync + 'static {
     /// Writes and syncs; blocking.
-    fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError>;
+    fn save(&self, kept: &Kept) -> Result<(), StoreError>;
 }
 
 impl Disk for SiteStore {
-    fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        Self::save(self, snapshot)
+    fn save(&self, kept: &Kept) -> Result<(), StoreError> {
+        Self::save(self, kept)
     }
 }
 
 /// Hands snapshots to a blocking thread and tells how far the disk is.
 #[derive(Debug)]
 pub struct Saver {
-    newest: watch::Sender<(u64, Option<Arc<Snapshot>>)>,
+    newest: watch::Sender<(u64, Option<Arc<Kept>>)>,
     written: watch::Receiver<Written>,
     number: u64,
     task: JoinHandle<()>,
@@ -52,15 +51,15 @@ pub struct Ticket {
 impl Saver {
     /// Starts the task that writes.
     pub fn start(disk: Arc<dyn Disk>) -> Self {
-        let (newest, mut to_write) = watch::channel((0_u64, None::<Arc<Snapshot>>));
+        let (newest, mut to_write) = watch::channel((0_u64, None::<Arc<Kept>>));
         let (done, written) = watch::channel(Written { number: 0, ok: true });
         let task = tokio::spawn(async move {
             let mut worked = true;
             while to_write.changed().await.is_ok() {
-                let (number, snapshot) = to_write.borrow_and_update().clone();
-                let Some(snapshot) = snapshot else { continue };
+                let (number, kept) = to_write.borrow_and_update().clone();
+                let Some(kept) = kept else { continue };
                 let disk = Arc::clone(&disk);
-                let result = tokio::task::spawn_blocking(move || disk.save(&snapshot)).await;
+                let result = tokio::task::spawn_blocking(move || disk.save(&kept)).await;
                 let ok = matches!(result, Ok(Ok(())));
                 if let Ok(Err(error)) = result
                     && worked
@@ -79,11 +78,16 @@ impl Saver {
         }
     }
 
-    /// Hands over a snapshot. One that waits for the disk is replaced: the newest intent is what counts.
-    pub fn save(&mut self, snapshot: Snapshot) -> Ticket {
-        self.number += 1;
-        self.newest.send_replace((self.number, Some(Arc::new(snapshot))));
+    /// Hands over what is to be kept. One that waits for the disk is replaced: the newest intent is what counts.
+    pub fn save(&mut self, kept: Kept) -> Ticket {
+        self.number = self.next_number();
+        self.newest.send_replace((self.number, Some(Arc::new(kept))));
         self.ticket()
+    }
+
+    /// The number that the next save will have.
+    pub const fn next_number(&self) -> u64 {
+        self.number + 1
     }
 
     /// A ticket for the newest snapshot handed over.
@@ -103,6 +107,11 @@ impl Saver {
 }
 
 impl Ticket {
+    /// Which save it is for.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether the snapshot (or a newer one) reached the disk within [`PATIENCE`]; nothing handed over is nothing to wait for.
     pub async fn on_disk(mut self) -> bool {
         let number = self.number;

@@ -17,8 +17,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::admin::{self, AdminState, SiteHandle, Token};
 use crate::clock::Clock;
 use crate::config::{self, Config, GoogleCredential, Site};
-use crate::core::{Controller, Event, Layout, Notice, Role, Status, ToggleKey};
-use crate::driver::{COMMANDS_WAITING, Driver, Limbs, Links, PROBES_WAITING};
+use crate::core::{Controller, Event, Layout, Role, ToggleKey};
+use crate::driver::{COMMANDS_WAITING, Driver, Limbs, Links, PROBES_WAITING, Pending};
 use crate::metrics::{Labels, Metrics};
 use crate::notify::webhook::Webhook;
 use crate::notify::{self, Delivery, Tellers};
@@ -106,8 +106,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let (tellers, deliveries) = open_notices(config, &state, &clock, &metrics)?;
     let (_watchdog, beats) = Watchdog::new(config.sites.len(), systemd::feed);
     for (site, beat) in config.sites.values().zip(beats) {
-        let built =
-            build_site(site, &shared, &state, tellers.clone(), beat).with_context(|| format!("site {}", site.name))?;
+        let built = build_site(site, &shared, &state, &tellers, beat).with_context(|| format!("site {}", site.name))?;
         sites.push(built.handle);
         helpers.push(tokio::spawn(built.probing));
         tasks.push(tokio::spawn(built.driver.run(built.first, on_stop(stopped.clone()))));
@@ -244,16 +243,17 @@ struct Built {
     probing: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-fn build_site(site: &Site, shared: &Shared, state: &StateDir, tellers: Tellers, beat: Beat) -> anyhow::Result<Built> {
+fn build_site(site: &Site, shared: &Shared, state: &StateDir, tellers: &Tellers, beat: Beat) -> anyhow::Result<Built> {
     let store = state.site(&site.name)?;
-    let (snapshot, first) = match store.load()? {
+    let (kept, first) = match store.load()? {
         Loaded::Fresh => (None, Event::Woke),
-        Loaded::Restored(snapshot) => (Some(snapshot), Event::Woke),
+        Loaded::Restored(kept) => (Some(*kept), Event::Woke),
         Loaded::SetAside { kept_as, why } => {
             tracing::warn!(site = site.name, kept_as = %kept_as.display(), why, "the state file was broken and is set aside");
             (None, Event::SetAside)
         }
     };
+    let (snapshot, told) = kept.map_or_else(Default::default, |kept| (Some(kept.snapshot), kept.notices));
     let eyes = Eyes::build(site, shared)?;
     let standby = Arc::clone(&eyes.standby);
     let toggles = build_toggles(site, shared, standby)?;
@@ -263,7 +263,7 @@ fn build_site(site: &Site, shared: &Shared, state: &StateDir, tellers: Tellers, 
     };
     let now = shared.clock.now();
     let seed = now.wall.0 ^ u64::from(std::process::id());
-    let controller = Controller::new(site.policy.clone(), layout, snapshot.as_deref(), seed, now);
+    let controller = Controller::new(site.policy.clone(), layout, snapshot.as_ref(), seed, now);
     let (status_sender, status) = watch::channel(Arc::new(controller.status(now)));
     let (commands_sender, commands) = mpsc::channel(COMMANDS_WAITING);
     let (probes_sender, probes) = mpsc::channel(PROBES_WAITING);
@@ -278,12 +278,11 @@ fn build_site(site: &Site, shared: &Shared, state: &StateDir, tellers: Tellers, 
         toggle_timeout: site.toggle_timeout,
         probe_patience: PROBE_PATIENCE.max(site.policy.interval * 3),
     };
-    let name = site.name.clone();
     let links = Links {
         probes,
         commands,
         status: status_sender,
-        tell: Box::new(move |notice: &Notice, status: &Status| tellers.tell(&name, notice, Some(status))),
+        notices: Pending::new(tellers.of_site(&site.name), told),
         pulse: Box::new(move || beat.progressed()),
         disk: Arc::new(store),
         metrics: Arc::clone(&shared.metrics),

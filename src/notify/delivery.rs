@@ -1,6 +1,6 @@
 //! One delivery task per target: outbox, order, retries. A dead target delays neither the loop nor another target.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, warn};
 
 use super::outbox::{Entry, Found, Outbox, Waiting};
-use super::tellers::{Tellers, Way};
-use super::{Dropped, Happening, LATE_AFTER, Notifier, Tally, TellError, TellFailure, Told};
+use super::tellers::{Parcel, Tellers, Way};
+use super::{Dropped, Happening, LATE_AFTER, Notifier, Tally, TellError, TellFailure};
 use crate::clock::Clock;
 use crate::probe::BoxFuture;
 use crate::store::{self, StoreError};
@@ -56,11 +56,13 @@ impl fmt::Debug for Target {
 pub struct Delivery {
     name: String,
     notifier: Arc<dyn Notifier>,
-    notices: mpsc::Receiver<Arc<Told>>,
+    notices: mpsc::Receiver<Parcel>,
     outbox: Option<Outbox>,
     clock: Clock,
     tally: Arc<dyn Tally>,
     queue: VecDeque<Waiting>,
+    /// The ids of what lay in the outbox at the start.
+    found: BTreeSet<String>,
     next_place: u64,
     backoff: ExponentialBackoff,
     not_before: Instant,
@@ -71,7 +73,7 @@ pub struct Delivery {
 }
 
 enum Step {
-    New(Arc<Told>),
+    New(Parcel),
     Closed,
     Ended(Result<(), TellError>),
 }
@@ -113,7 +115,7 @@ impl Delivery {
     fn open(
         target: Target,
         outbox: &Path,
-        notices: mpsc::Receiver<Arc<Told>>,
+        notices: mpsc::Receiver<Parcel>,
         clock: &Clock,
         tally: &Arc<dyn Tally>,
     ) -> Self {
@@ -135,6 +137,7 @@ impl Delivery {
             tally.note(&target.name, Happening::Dropped(Dropped::Broken));
         }
         let next_place = found.entries.last().map_or(1, |last| last.place.saturating_add(1));
+        let ids = found.entries.iter().map(|entry| entry.told.id.clone()).collect();
         let queue: VecDeque<_> = found
             .entries
             .into_iter()
@@ -149,6 +152,7 @@ impl Delivery {
             clock: clock.clone(),
             tally: Arc::clone(tally),
             queue,
+            found: ids,
             next_place,
             backoff: schedule(),
             not_before: Instant::now(),
@@ -164,7 +168,7 @@ impl Delivery {
             self.forget_the_old().await;
             self.arm();
             match self.step().await {
-                Step::New(told) => self.keep(told).await,
+                Step::New(parcel) => self.keep(parcel).await,
                 Step::Ended(result) => self.ended(result).await,
                 Step::Closed => break,
             }
@@ -192,27 +196,35 @@ impl Delivery {
     }
 
     async fn step(&mut self) -> Step {
-        let new = |told: Option<Arc<Told>>| told.map_or(Step::Closed, Step::New);
+        let new = |parcel: Option<Parcel>| parcel.map_or(Step::Closed, Step::New);
         match self.attempt.as_mut() {
             None => new(self.notices.recv().await),
             // Cancel-safe: `recv` is by its docs, and the attempt is only lent; it goes on at the next step.
             Some(attempt) => tokio::select! {
-                told = self.notices.recv() => new(told),
+                parcel = self.notices.recv() => new(parcel),
                 result = attempt => Step::Ended(result),
             },
         }
     }
 
-    /// Takes a notice in: on disk first, then into the queue.
-    async fn keep(&mut self, told: Arc<Told>) {
+    /// Takes a notice in, on disk and into the queue; not one from before the start that lay in the outbox then.
+    async fn keep(&mut self, parcel: Parcel) {
+        if self.found.contains(&parcel.told.id) {
+            return;
+        }
+        let place = self.next_place;
         let entry = Entry {
-            place: self.next_place,
-            told,
+            place,
+            told: Arc::clone(&parcel.told),
         };
-        self.next_place = self.next_place.saturating_add(1);
-        self.queue.push_back(Waiting::new(&entry));
-        self.on_disk("the notice is in memory only", move |outbox| outbox.put(&entry))
+        self.next_place = place.saturating_add(1);
+        self.queue.push_back(Waiting::new(place, parcel));
+        let put = self
+            .on_disk("the notice is in memory only", move |outbox| outbox.put(&entry))
             .await;
+        if let Some(newest) = self.queue.back_mut().filter(|_| put) {
+            newest.owed = None;
+        }
         if self.queue.len() > MOST_WAITING {
             // The first one may be on its way; the second is the oldest that is not.
             let dropped = self.queue.remove(1);
@@ -307,13 +319,15 @@ impl Delivery {
         self.tally.note(&self.name, Happening::Waiting(self.queue.len()));
     }
 
-    /// Does something to the outbox, off the event loop. `else_what` says what it means when that does not work.
+    /// Does something to the outbox, off the event loop, and tells whether it is done. `else_what` says what it means when that does not work.
     async fn on_disk(
         &mut self,
         else_what: &'static str,
         work: impl FnOnce(&Outbox) -> Result<(), StoreError> + Send + 'static,
-    ) {
-        let Some(outbox) = self.outbox.clone() else { return };
+    ) -> bool {
+        let Some(outbox) = self.outbox.clone() else {
+            return false;
+        };
         let hangs = || "the disk hangs".to_owned();
         let failed = if self.hanging.as_ref().is_some_and(|before| !before.is_finished()) {
             Some(hangs())
@@ -321,8 +335,9 @@ impl Delivery {
             self.hanging = None;
             let mut working = spawn_blocking(move || work(&outbox));
             match timeout(DISK_PATIENCE, &mut working).await {
-                // An error outside is the runtime's: it stops, and what was not written is still in the caller's log.
-                Ok(Ok(Ok(())) | Err(_)) => None,
+                Ok(Ok(Ok(()))) => return true,
+                // The runtime's: it stops, and what was not written is still in the caller's log.
+                Ok(Err(_)) => return false,
                 Ok(Ok(Err(error))) => Some(error.whole()),
                 Err(_) => {
                     self.hanging = Some(working);
@@ -337,6 +352,7 @@ impl Delivery {
             );
             self.tally.note(&self.name, Happening::Failed(TellFailure::Local));
         }
+        false
     }
 }
 
@@ -355,6 +371,7 @@ fn schedule() -> ExponentialBackoff {
 mod tests {
     use std::sync::mpsc::{Sender, channel};
 
+    use super::super::Told;
     use super::*;
     use crate::core::Wall;
 

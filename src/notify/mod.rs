@@ -8,10 +8,13 @@ mod tellers;
 pub mod webhook;
 pub mod words;
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 pub use self::delivery::{Delivery, Target, open};
 pub use self::glance::glance;
@@ -70,6 +73,33 @@ impl Told {
     /// How long ago it happened, by the wall clock; nothing for one from the future.
     pub const fn age(&self, now: Wall) -> Duration {
         Duration::from_millis(now.0.saturating_sub(self.happened_unix_ms))
+    }
+}
+
+/// Tells everyone who wants to hear of a site. Never waits.
+pub trait Teller: Send + Sync {
+    /// Puts a notice into words and gives it an id. `status` is the site's picture at this moment.
+    fn word(&self, notice: &Notice, status: &Status) -> Told;
+    /// Hands a new notice to all deliveries.
+    fn tell(&self, told: &Arc<Told>) -> Receipt;
+    /// Hands over one from before the start; an outbox that has it already keeps it once.
+    fn tell_again(&self, told: &Arc<Told>) -> Receipt;
+}
+
+/// Tells when a notice is safe. Nothing is ever sent: it ends when all who owe it have dropped their end.
+#[derive(Debug)]
+pub struct Receipt(mpsc::Receiver<Infallible>);
+
+impl Receipt {
+    /// A receipt, and what each of those who owe the notice holds a clone of.
+    pub fn owed() -> (mpsc::Sender<Infallible>, Self) {
+        let (owed, safe) = mpsc::channel(1);
+        (owed, Self(safe))
+    }
+
+    /// Resolves once every target's outbox has the notice on disk, or it was delivered there, or given up.
+    pub async fn safe(mut self) {
+        self.0.recv().await;
     }
 }
 

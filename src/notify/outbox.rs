@@ -1,5 +1,6 @@
 //! One target's notices that are not yet delivered, on disk: one file each, in order, bounded in number. Blocking.
 
+use std::convert::Infallible;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -7,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Told;
+use super::tellers::Parcel;
 use crate::clock::Clock;
-use crate::store::{StoreError, sync_dir, write_durably};
+use crate::store::{StoreError, is_temporary, sync_dir, write_durably};
 
 /// A notice in the outbox: its place in the order, and itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +29,8 @@ pub(super) struct Waiting {
     pub(super) told: Arc<Told>,
     pub(super) aged: Duration,
     pub(super) since: Instant,
+    /// Held while it is not on disk here: until it is delivered or given up, the state file has to keep it.
+    pub(super) owed: Option<mpsc::Sender<Infallible>>,
 }
 
 /// The directory of one target.
@@ -90,7 +95,13 @@ impl Outbox {
         let mut found = Found::default();
         for file in fs::read_dir(&self.dir)? {
             let file = file?;
-            let Some(place) = file.file_name().to_str().and_then(place) else {
+            let name = file.file_name();
+            let name = name.to_str().unwrap_or_default();
+            if is_temporary(name) {
+                // From a kill in the middle of a write. A disk that does not let it go is no reason not to start.
+                let _ = fs::remove_file(file.path());
+            }
+            let Some(place) = place(name) else {
                 continue;
             };
             let Ok(text) = fs::read(file.path()) else {
@@ -111,12 +122,13 @@ impl Outbox {
 }
 
 impl Waiting {
-    pub(super) fn new(entry: &Entry) -> Self {
+    pub(super) fn new(place: u64, parcel: Parcel) -> Self {
         Self {
-            place: entry.place,
-            told: Arc::clone(&entry.told),
-            aged: Duration::ZERO,
+            place,
+            told: parcel.told,
+            aged: parcel.aged,
             since: Instant::now(),
+            owed: Some(parcel.owed),
         }
     }
 
@@ -127,6 +139,7 @@ impl Waiting {
             aged: entry.told.age(clock.wall()),
             told: entry.told,
             since: Instant::now(),
+            owed: None,
         }
     }
 

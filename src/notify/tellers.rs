@@ -1,14 +1,16 @@
 //! The way from the loops to the deliveries: bounded, and never waited for.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::{Dropped, Happening, Tally, Told};
+use super::{Dropped, Happening, Receipt, Tally, Teller, Told};
 use crate::clock::Clock;
 use crate::core::{Notice, Status};
 
@@ -17,6 +19,14 @@ use crate::core::{Notice, Status};
 pub struct Tellers {
     ways: Arc<[Way]>,
     ids: Arc<Ids>,
+    clock: Clock,
+}
+
+/// The same for one site.
+#[derive(Debug)]
+struct OfSite {
+    site: String,
+    tellers: Tellers,
 }
 
 /// The way to one delivery.
@@ -24,8 +34,17 @@ pub(super) struct Way {
     pub(super) name: String,
     /// The sites it wants to hear of; all when empty.
     pub(super) sites: Vec<String>,
-    pub(super) notices: mpsc::Sender<Arc<Told>>,
+    pub(super) notices: mpsc::Sender<Parcel>,
     pub(super) tally: Arc<dyn Tally>,
+}
+
+/// A notice on its way to a delivery.
+pub(super) struct Parcel {
+    pub(super) told: Arc<Told>,
+    /// How old it is already.
+    pub(super) aged: Duration,
+    /// Dropped once the notice is safe: in the outbox, delivered, or given up.
+    pub(super) owed: mpsc::Sender<Infallible>,
 }
 
 /// Ids that no other process and no other notice has.
@@ -39,23 +58,52 @@ impl Tellers {
         Self {
             ways: ways.into(),
             ids: Arc::new(Ids::new(clock)),
+            clock: clock.clone(),
         }
     }
 
-    /// Tells everyone who wants to hear of the site. `status` is the site's picture at this moment.
-    pub fn tell(&self, site: &str, notice: &Notice, status: Option<&Status>) {
-        let told = Arc::new(Told::new(self.ids.next(), site, notice, status));
-        for way in self.ways.iter().filter(|way| way.wants(site)) {
-            if way.notices.try_send(Arc::clone(&told)).is_err() {
+    /// The way to tell people of one site.
+    pub fn of_site(&self, site: &str) -> Box<dyn Teller> {
+        Box::new(OfSite {
+            site: site.to_owned(),
+            tellers: self.clone(),
+        })
+    }
+
+    /// Hands a notice, that is so old already, to everyone who wants to hear of its site.
+    fn hand_over(&self, told: &Arc<Told>, aged: Duration) -> Receipt {
+        let (owed, receipt) = Receipt::owed();
+        for way in self.ways.iter().filter(|way| way.wants(&told.site)) {
+            let parcel = Parcel {
+                told: Arc::clone(told),
+                aged,
+                owed: owed.clone(),
+            };
+            if way.notices.try_send(parcel).is_err() {
                 error!(
                     target_name = way.name,
                     notice = told.name,
-                    site,
+                    site = told.site,
                     "notice lost: its delivery does not keep up"
                 );
                 way.tally.note(&way.name, Happening::Dropped(Dropped::Full));
             }
         }
+        receipt
+    }
+}
+
+impl Teller for OfSite {
+    fn word(&self, notice: &Notice, status: &Status) -> Told {
+        Told::new(self.tellers.ids.next(), &self.site, notice, Some(status))
+    }
+
+    fn tell(&self, told: &Arc<Told>) -> Receipt {
+        self.tellers.hand_over(told, Duration::ZERO)
+    }
+
+    fn tell_again(&self, told: &Arc<Told>) -> Receipt {
+        self.tellers.hand_over(told, told.age(self.tellers.clock.wall()))
     }
 }
 

@@ -3,6 +3,7 @@
 use proptest::option;
 use proptest::prelude::*;
 
+use super::Kept;
 use crate::core::episode::Episode;
 use crate::core::machine::Pin;
 use crate::core::snapshot::ToggleRecord;
@@ -114,7 +115,12 @@ fn toggle() -> impl Strategy<Value = ToggleRecord> {
     })
 }
 
-pub(super) fn snapshot() -> impl Strategy<Value = Snapshot> {
+pub(super) fn kept() -> impl Strategy<Value = Kept> {
+    let notice = any::<String>().prop_map(|id| serde_json::json!({ "id": id }));
+    (snapshot(), proptest::collection::vec(notice, 0..3)).prop_map(|(snapshot, notices)| Kept { snapshot, notices })
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
     let times = (any::<u64>(), duration(), option::of(duration()), any::<u64>());
     let toggles = proptest::collection::vec(toggle(), 0..5);
     let who = (mode(), prop_oneof![Just(Route::Origin), Just(Route::Standby)]);

@@ -4,7 +4,9 @@
 //! file survives a step back to the last release; whatever changes the meaning of a field raises [`VERSION`].
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::Kept;
 use crate::core::episode;
 use crate::core::machine::Pin;
 use crate::core::snapshot::ToggleRecord;
@@ -30,15 +32,15 @@ pub enum FormatError {
     },
 }
 
-/// A snapshot as JSON text, with a line feed at the end.
-pub fn encode(snapshot: &Snapshot) -> Result<Vec<u8>, FormatError> {
-    let mut text = serde_json::to_vec_pretty(&File::from(snapshot))?;
+/// What is kept of a site as JSON text, with a line feed at the end.
+pub fn encode(kept: &Kept) -> Result<Vec<u8>, FormatError> {
+    let mut text = serde_json::to_vec_pretty(&File::from(kept))?;
     text.push(b'\n');
     Ok(text)
 }
 
-/// The snapshot in a JSON text.
-pub fn decode(text: &[u8]) -> Result<Snapshot, FormatError> {
+/// What is kept of a site in a JSON text.
+pub fn decode(text: &[u8]) -> Result<Kept, FormatError> {
     #[derive(Deserialize)]
     struct Header {
         version: u32,
@@ -69,6 +71,8 @@ struct File {
     next_episode: u64,
     #[serde(default)]
     toggles: Vec<Toggle>,
+    #[serde(default)]
+    notices: Vec<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,8 +104,9 @@ struct Toggle {
     off_for: Option<Duration>,
 }
 
-impl From<&Snapshot> for File {
-    fn from(snapshot: &Snapshot) -> Self {
+impl From<&Kept> for File {
+    fn from(kept: &Kept) -> Self {
+        let snapshot = &kept.snapshot;
         let episode = snapshot.episode.as_ref().map(|episode| Episode {
             id: episode.id.0,
             began_unix_ms: episode.began.0,
@@ -131,11 +136,12 @@ impl From<&Snapshot> for File {
             episode,
             next_episode: snapshot.next_episode,
             toggles: toggles.collect(),
+            notices: kept.notices.clone(),
         }
     }
 }
 
-impl From<File> for Snapshot {
+impl From<File> for Kept {
     fn from(file: File) -> Self {
         let episode = file.episode.map(|episode| episode::Episode {
             id: EpisodeId(episode.id),
@@ -157,7 +163,7 @@ impl From<File> for Snapshot {
             on_for: toggle.on_for,
             off_for: toggle.off_for,
         });
-        Self {
+        let snapshot = Snapshot {
             taken: Wall(file.taken_unix_ms),
             phase: file.phase,
             mode: file.mode,
@@ -167,6 +173,10 @@ impl From<File> for Snapshot {
             episode,
             next_episode: file.next_episode,
             toggles: toggles.collect(),
+        };
+        Self {
+            snapshot,
+            notices: file.notices,
         }
     }
 }
@@ -347,18 +357,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::arbitrary::snapshot;
+    use crate::store::arbitrary::kept;
 
     proptest! {
         #[test]
-        fn every_snapshot_comes_back_as_it_was(snapshot in snapshot()) {
-            let text = encode(&snapshot).unwrap();
-            prop_assert_eq!(decode(&text).unwrap(), snapshot);
+        fn whatever_is_kept_comes_back_as_it_was(kept in kept()) {
+            let text = encode(&kept).unwrap();
+            prop_assert_eq!(decode(&text).unwrap(), kept);
         }
 
         #[test]
-        fn a_cut_file_is_never_taken_for_a_snapshot(snapshot in snapshot(), cut in 0.0..1.0_f64) {
-            let text = encode(&snapshot).unwrap();
+        fn a_cut_file_is_never_taken_for_a_snapshot(kept in kept(), cut in 0.0..1.0_f64) {
+            let text = encode(&kept).unwrap();
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a short text")]
             let keep = ((text.len() - 2) as f64 * cut) as usize;
             prop_assert!(decode(&text[..keep]).is_err());
@@ -369,7 +379,7 @@ mod tests {
     fn fields_of_a_later_release_are_passed_over_and_missing_lists_are_empty() {
         let text = br#"{"version":1,"taken_unix_ms":5,"phase":{"name":"failed_over","out_ms":7000,"weather":"storm"},
             "mode":{"name":"auto"},"route":"standby","up_for_ms":600000,"next_episode":3,"colour":"blue"}"#;
-        let snapshot = decode(text).unwrap();
+        let Kept { snapshot, notices } = decode(text).unwrap();
         assert_eq!(
             snapshot.phase,
             Phase::FailedOver {
@@ -377,7 +387,7 @@ mod tests {
             }
         );
         assert_eq!(snapshot.up_for, Duration::from_secs(600));
-        assert!(snapshot.episode.is_none() && snapshot.toggles.is_empty());
+        assert!(snapshot.episode.is_none() && snapshot.toggles.is_empty() && notices.is_empty());
     }
 
     #[test]

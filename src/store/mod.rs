@@ -11,10 +11,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use self::format::FormatError;
 use crate::core::Snapshot;
 
-/// A snapshot is a few hundred bytes; whatever is larger than this is not one.
+/// A snapshot is a few hundred bytes, each notice beside it a kilobyte or two; whatever is larger than this is neither.
 const LARGEST_SNAPSHOT: u64 = 1 << 20;
 /// How many broken files are kept per site, the newest ones.
 const BROKEN_KEPT: usize = 5;
@@ -70,13 +72,32 @@ impl StoreError {
     }
 }
 
+/// What is kept of a site, in one file: after a crash there is all of it or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The intent.
+    pub snapshot: Snapshot,
+    /// The notices that go with it and are not yet safe elsewhere, oldest first; as they come, the store does not look inside.
+    pub notices: Vec<Value>,
+}
+
+/// An intent of which nobody has to be told.
+impl From<Snapshot> for Kept {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot,
+            notices: Vec::new(),
+        }
+    }
+}
+
 /// What was found at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
     /// There was no file.
     Fresh,
-    /// The last saved snapshot.
-    Restored(Box<Snapshot>),
+    /// What was saved last.
+    Restored(Box<Kept>),
     /// There was a file that cannot be used; people have to be told.
     SetAside {
         /// Where it is now.
@@ -147,16 +168,16 @@ impl SiteStore {
         match read(&path) {
             Ok(None) => Ok(Loaded::Fresh),
             Ok(Some(text)) => match format::decode(&text) {
-                Ok(snapshot) => Ok(Loaded::Restored(Box::new(snapshot))),
+                Ok(kept) => Ok(Loaded::Restored(Box::new(kept))),
                 Err(error) => self.set_aside(&path, error.to_string()),
             },
             Err(error) => self.set_aside(&path, error.to_string()),
         }
     }
 
-    /// Saves the snapshot so that a loss of power leaves either this one or the last one.
-    pub fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let text = format::encode(snapshot).map_err(StoreError::Encode)?;
+    /// Saves so that a loss of power leaves either this or what was saved last.
+    pub fn save(&self, kept: &Kept) -> Result<(), StoreError> {
+        let text = format::encode(kept).map_err(StoreError::Encode)?;
         write_durably(&self.dir, &self.file, &text)
     }
 
@@ -200,7 +221,7 @@ pub fn check_name(name: &str) -> Result<(), StoreError> {
 
 /// Writes `dir/file` (mode 0600) by way of a temp file: after a crash there is the old content or the new, never a part.
 pub fn write_durably(dir: &Path, file: &str, content: &[u8]) -> Result<(), StoreError> {
-    let temporary = dir.join(format!(".{file}.tmp"));
+    let temporary = dir.join(temporary(file));
     let path = dir.join(file);
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, &path));
     if let Err(source) = written {
@@ -209,6 +230,16 @@ pub fn write_durably(dir: &Path, file: &str, content: &[u8]) -> Result<(), Store
         return Err(failed("write", &path)(source));
     }
     sync_dir(dir)
+}
+
+/// Whether a file of this name is what a killed [`write_durably`] leaves behind.
+pub fn is_temporary(file: &str) -> bool {
+    let middle = file.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp"));
+    middle.is_some()
+}
+
+fn temporary(file: &str) -> String {
+    format!(".{file}.tmp")
 }
 
 /// Makes renames and removals in `dir` last.

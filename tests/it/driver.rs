@@ -201,3 +201,69 @@ async fn r18_the_toggles_are_warmed_at_the_first_suspicion_and_that_is_never_wai
     );
     assert_eq!(rig.gate.told_on().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_notice_is_on_disk_in_one_piece_with_its_intent_before_anybody_is_told() {
+    let rig = Rig::start(Condition::Works);
+    *rig.ears.owed.lock().unwrap() = Some(Vec::new());
+    sleep(Duration::from_secs(2)).await;
+    rig.disk.becomes(Condition::Hangs);
+    rig.order(Order::Force(Route::Standby)).await;
+    pass(Duration::from_millis(500)).await;
+    assert!(!rig.was_told("overridden"), "it waits for the disk");
+    rig.disk.becomes(Condition::Works);
+    sleep(Duration::from_millis(1)).await;
+    assert!(rig.was_told("overridden"));
+    assert_eq!(rig.disk.kept().last().unwrap().route, Route::Standby);
+    let told = rig.ears.told.lock().unwrap().clone();
+    let kept: Vec<_> = rig.disk.notices().iter().map(|kept| kept["id"].clone()).collect();
+    assert_eq!(kept, told.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_notice_leaves_the_state_file_once_every_outbox_has_it() {
+    let rig = Rig::start(Condition::Works);
+    *rig.ears.owed.lock().unwrap() = Some(Vec::new());
+    sleep(Duration::from_secs(2)).await;
+    rig.order(Order::Force(Route::Standby)).await;
+    sleep(Duration::from_secs(120)).await;
+    assert!(!rig.disk.notices().is_empty(), "no outbox has it");
+    *rig.ears.owed.lock().unwrap() = None;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(rig.disk.notices(), Vec::<serde_json::Value>::new());
+    assert_eq!(rig.disk.kept().last().unwrap().route, Route::Standby);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_what_lies_beside_the_intent_at_a_start_is_told_once_under_its_old_id() {
+    let rig = Rig::start(Condition::Works);
+    *rig.ears.owed.lock().unwrap() = Some(Vec::new());
+    sleep(Duration::from_secs(2)).await;
+    rig.order(Order::Force(Route::Standby)).await;
+    sleep(Duration::from_secs(1)).await;
+    let mut left = rig.disk.notices();
+    assert!(!left.is_empty());
+    let ids: Vec<_> = left
+        .iter()
+        .map(|kept| kept["id"].as_str().unwrap().to_owned())
+        .collect();
+    left.push(serde_json::json!({"id": "no notice"}));
+    let again = Rig::with_notices(left);
+    sleep(Duration::from_secs(1)).await;
+    let told = again.ears.told.lock().unwrap().clone();
+    assert_eq!(told.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ids);
+    assert_eq!(again.disk.notices(), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_people_are_told_from_memory_when_the_disk_refuses_and_it_is_not_asked_more_often_for_that() {
+    let rig = Rig::start(Condition::Refuses);
+    sleep(Duration::from_secs(2)).await;
+    rig.order(Order::Force(Route::Standby)).await;
+    sleep(Duration::from_secs(5)).await;
+    assert!(rig.was_told("overridden") && rig.was_told("save_failed"));
+    let tries = rig.disk.tries();
+    sleep(Duration::from_secs(600)).await;
+    let more = rig.disk.tries() - tries;
+    assert!((9..=11).contains(&more), "once a minute, not {more} times in ten");
+}

@@ -1,5 +1,6 @@
 //! A site's event loop with everything around it faked: switches, eyes, references, disk, clocks and probes.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,8 +11,9 @@ use pilotlight::core::{
     ClockCheck, Command, Controller, Event, Faculties, Failing, Layout, Notice, Observed, Order, Outcome, Position,
     Reflection, Sighting, Status, ToggleKey, View, Why,
 };
-use pilotlight::driver::{COMMANDS_WAITING, Driver, Limbs, Links, PROBES_WAITING};
+use pilotlight::driver::{COMMANDS_WAITING, Driver, Limbs, Links, PROBES_WAITING, Pending};
 use pilotlight::metrics::Metrics;
+use pilotlight::notify::{Receipt, Teller, Told};
 use pilotlight::probe::task::Probed;
 use pilotlight::probe::{BoxFuture, Look, Mirror, Report, Timings};
 use pilotlight::toggle::{ResourceKey, Toggle, ToggleError};
@@ -151,7 +153,7 @@ pub struct Rig {
     pub gate: Arc<Switch>,
     pub glass: Arc<Glass>,
     pub metrics: Arc<Metrics>,
-    pub notices: Arc<Mutex<Vec<&'static str>>>,
+    pub ears: Arc<Ears>,
     pub pulses: Arc<AtomicU32>,
     pub home_answers: Arc<AtomicBool>,
     pub commands: mpsc::Sender<Command>,
@@ -168,7 +170,16 @@ impl Rig {
         Self::with_eyes(condition, Answers::AtOnce)
     }
 
+    /// As after a restart with these notices beside the intent.
+    pub fn with_notices(restored: Vec<serde_json::Value>) -> Self {
+        Self::build(Condition::Works, Answers::AtOnce, restored)
+    }
+
     pub fn with_eyes(condition: Condition, eyes: Answers) -> Self {
+        Self::build(condition, eyes, Vec::new())
+    }
+
+    fn build(condition: Condition, eyes: Answers, restored: Vec<serde_json::Value>) -> Self {
         let (clock, wall) = Clock::settable(EPOCH);
         let (gate, redirect) = (Switch::new(), Switch::new());
         let glass = Arc::new(Glass {
@@ -195,13 +206,13 @@ impl Rig {
         let (commands_in, commands) = mpsc::channel(COMMANDS_WAITING);
         let (status_in, status) = watch::channel(Arc::new(controller.status(clock.now())));
         let (stop, stopped) = oneshot::channel::<()>();
-        let (notices, pulses, metrics) = (Arc::default(), Arc::new(AtomicU32::new(0)), metrics());
+        let (ears, pulses, metrics) = (Arc::<Ears>::default(), Arc::new(AtomicU32::new(0)), metrics());
         let disk = FakeDisk::new(condition);
         let links = Links {
             probes,
             commands,
             status: status_in,
-            tell: teller(&notices),
+            notices: Pending::new(Box::new(Mouth(Arc::clone(&ears))), restored),
             pulse: counter(&pulses),
             disk: Arc::clone(&disk) as _,
             metrics: Arc::clone(&metrics),
@@ -215,7 +226,7 @@ impl Rig {
             gate,
             glass,
             metrics,
-            notices,
+            ears,
             pulses,
             commands: commands_in,
             status,
@@ -239,7 +250,8 @@ impl Rig {
     }
 
     pub fn was_told(&self, name: &str) -> bool {
-        self.notices.lock().unwrap().contains(&name)
+        let told = self.ears.told.lock().unwrap();
+        told.iter().any(|(_, told)| told == name)
     }
 
     pub fn status(&self) -> Arc<Status> {
@@ -251,9 +263,36 @@ impl Rig {
     }
 }
 
-fn teller(notices: &Arc<Mutex<Vec<&'static str>>>) -> pilotlight::driver::Tell {
-    let notices = Arc::clone(notices);
-    Box::new(move |notice: &Notice, _: &Status| notices.lock().unwrap().push(notice.what.name()))
+/// Writes down what is told. It is safe at once, or when the test says so.
+#[derive(Default)]
+pub struct Ears {
+    /// Ids and names, as they were told.
+    pub told: Mutex<Vec<(String, String)>>,
+    /// Nothing is safe as long as these are held.
+    pub owed: Mutex<Option<Vec<mpsc::Sender<Infallible>>>>,
+    words: AtomicU32,
+}
+
+struct Mouth(Arc<Ears>);
+
+impl Teller for Mouth {
+    fn word(&self, notice: &Notice, status: &Status) -> Told {
+        let number = self.0.words.fetch_add(1, Ordering::Relaxed);
+        Told::new(format!("pl_{number}"), "home", notice, Some(status))
+    }
+
+    fn tell(&self, told: &Arc<Told>) -> Receipt {
+        self.0.told.lock().unwrap().push((told.id.clone(), told.name.clone()));
+        let (owed, receipt) = Receipt::owed();
+        if let Some(held) = self.0.owed.lock().unwrap().as_mut() {
+            held.push(owed);
+        }
+        receipt
+    }
+
+    fn tell_again(&self, told: &Arc<Told>) -> Receipt {
+        self.tell(told)
+    }
 }
 
 fn counter(count: &Arc<AtomicU32>) -> Box<dyn Fn() + Send + Sync> {

@@ -128,13 +128,16 @@ fn start_at(now: Wall, outbox: &Path, targets: Vec<Target>) -> World {
 }
 
 impl World {
-    fn tell(&self, what: What) {
+    fn tell(&self, what: What) -> Arc<Told> {
         let notice = Notice {
             what,
             episode: Some(EpisodeId(7)),
             wall: self.clock.wall(),
         };
-        self.tellers.tell("home", &notice, Some(&failed_over()));
+        let teller = self.tellers.of_site("home");
+        let told = Arc::new(teller.word(&notice, &failed_over()));
+        teller.tell(&told);
+        told
     }
 
     /// Stops as the daemon does.
@@ -249,6 +252,70 @@ async fn r14_a_kill_loses_nothing_that_is_on_disk() {
     let (alive, mut tries) = target("ops", vec![]);
     let _again = start(scratch.path(), vec![alive]);
     assert_eq!(tries.recv().await.unwrap().id, first.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_notice_that_waits_in_the_outbox_already_is_told_once() {
+    let scratch = Scratch::new();
+    let (dead, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
+    let world = start(scratch.path(), vec![dead]);
+    let told = world.tell(FAILED_OVER);
+    let first = tries.recv().await.unwrap();
+    for task in &world.tasks {
+        task.abort();
+    }
+    let (alive, mut tries) = target("ops", vec![]);
+    let world = start_at(START + Duration::from_secs(3600), scratch.path(), vec![alive]);
+    let teller = world.tellers.of_site("home");
+    teller.tell_again(&told).safe().await;
+    world.tell(What::FailbackStarted);
+    assert_eq!(tries.recv().await.unwrap().id, first.id);
+    assert_eq!(tries.recv().await.unwrap().name, "failback_started");
+    drop(teller);
+    let notes = world.stop().await;
+    assert_eq!(notes.sent(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_notice_from_before_the_start_that_no_outbox_has_is_told_and_says_that_it_is_late() {
+    let scratch = Scratch::new();
+    let (target, mut tries) = target("ops", vec![]);
+    let world = start(scratch.path(), vec![target]);
+    let teller = world.tellers.of_site("home");
+    let notice = Notice {
+        what: FAILED_OVER,
+        episode: None,
+        wall: START,
+    };
+    let told = Arc::new(teller.word(&notice, &failed_over()));
+    world.wall.set(START + Duration::from_secs(600));
+    teller.tell_again(&told);
+    let seen = tries.recv().await.unwrap();
+    assert_eq!((seen.id, seen.late), (told.id.clone(), Some(Duration::from_secs(600))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_notice_is_safe_once_it_is_on_disk_or_else_once_it_is_delivered() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("ops"), b"a file in the way").unwrap();
+    let (no_disk, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
+    let (dead, _dead_tries) = target("dead", vec![failure(TellFailure::NoAnswer); 50]);
+    let world = start(scratch.path(), vec![no_disk, dead]);
+    let teller = world.tellers.of_site("home");
+    let notice = Notice {
+        what: FAILED_OVER,
+        episode: None,
+        wall: START,
+    };
+    let began = Instant::now();
+    let receipt = teller.tell(&Arc::new(teller.word(&notice, &failed_over())));
+    receipt.safe().await;
+    assert!(
+        began.elapsed() >= Duration::from_secs(5),
+        "one target has no disk, its first try failed"
+    );
+    assert_eq!((tries.try_recv().is_ok(), tries.try_recv().is_ok()), (true, true));
+    assert_eq!(files(scratch.path(), "dead").len(), 1, "the other one has it on disk");
 }
 
 #[tokio::test(start_paused = true)]
@@ -373,6 +440,11 @@ async fn a_broken_file_in_the_outbox_stops_nothing() {
     world.tell(FAILED_OVER);
     assert_eq!(tries.recv().await.unwrap().name, "failed_over");
     assert_eq!(world.notes.count(Happening::Dropped(Dropped::Broken)), 1);
+    world.stop().await;
+    assert!(
+        files(scratch.path(), "ops").is_empty(),
+        "what a kill in the middle of a write leaves behind is tidied up"
+    );
 }
 
 #[tokio::test(start_paused = true)]

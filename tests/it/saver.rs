@@ -5,22 +5,23 @@ use std::time::Duration;
 
 use pilotlight::core::{Controller, Layout, Snapshot};
 use pilotlight::saver::{PATIENCE, Saver};
+use pilotlight::store::Kept;
 use tokio::time::{Instant, advance};
 
 use crate::support::disk::{Condition, FakeDisk, Release};
 use crate::support::model::policy;
 
 /// A snapshot that is told from others by its `next_episode`.
-fn snapshot(number: u64) -> Snapshot {
+fn snapshot(number: u64) -> Kept {
     let layout = Layout {
         toggles: Vec::new(),
         edge_eye: false,
     };
     let (clock, _) = pilotlight::clock::Clock::settable(pilotlight::core::Wall(0));
-    Snapshot {
+    Kept::from(Snapshot {
         next_episode: number,
         ..Controller::new(policy(), layout, None, 1, clock.now()).snapshot(clock.now())
-    }
+    })
 }
 
 fn numbers(disk: &FakeDisk) -> Vec<u64> {

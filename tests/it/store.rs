@@ -10,12 +10,12 @@ use pilotlight::core::snapshot::ToggleRecord;
 use pilotlight::core::{
     Cause, Duration, EpisodeId, Mode, Part, Phase, Position, Role, Route, Snapshot, Stopwatch, ToggleKey, Wall, Why,
 };
-use pilotlight::store::{Loaded, SiteStore, StateDir, StoreError};
+use pilotlight::store::{Kept, Loaded, SiteStore, StateDir, StoreError};
 
 use crate::scratch::Scratch;
 
-fn snapshot() -> Snapshot {
-    Snapshot {
+fn snapshot() -> Kept {
+    let snapshot = Snapshot {
         taken: Wall(1_767_225_600_123),
         phase: Phase::FailedOver {
             out: Stopwatch::stopped(Duration::from_secs(90)),
@@ -52,6 +52,10 @@ fn snapshot() -> Snapshot {
             on_for: Some(Duration::from_secs(88)),
             off_for: None,
         }],
+    };
+    Kept {
+        snapshot,
+        notices: vec![serde_json::json!({"id": "pl_1"})],
     }
 }
 

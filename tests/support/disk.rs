@@ -1,10 +1,11 @@
 //! A disk that works, refuses or hangs, as a test wants it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use pilotlight::core::Snapshot;
 use pilotlight::saver::Disk;
-use pilotlight::store::StoreError;
+use pilotlight::store::{Kept, StoreError};
 
 /// How the disk fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,8 @@ pub enum Condition {
 pub struct FakeDisk {
     condition: Mutex<Condition>,
     changed: Condvar,
-    kept: Mutex<Vec<Snapshot>>,
+    kept: Mutex<Vec<Kept>>,
+    tries: AtomicU32,
 }
 
 impl FakeDisk {
@@ -30,6 +32,7 @@ impl FakeDisk {
             condition: Mutex::new(condition),
             changed: Condvar::new(),
             kept: Mutex::default(),
+            tries: AtomicU32::new(0),
         })
     }
 
@@ -38,14 +41,27 @@ impl FakeDisk {
         self.changed.notify_all();
     }
 
-    /// What reached it, oldest first.
+    /// The intents that reached it, oldest first.
     pub fn kept(&self) -> Vec<Snapshot> {
-        self.kept.lock().unwrap().clone()
+        let kept = self.kept.lock().unwrap();
+        kept.iter().map(|kept| kept.snapshot.clone()).collect()
+    }
+
+    /// How often something was to be kept, with or without success.
+    pub fn tries(&self) -> u32 {
+        self.tries.load(Ordering::Relaxed)
+    }
+
+    /// The notices that lie on it beside the intent.
+    pub fn notices(&self) -> Vec<serde_json::Value> {
+        let kept = self.kept.lock().unwrap();
+        kept.last().map(|kept| kept.notices.clone()).unwrap_or_default()
     }
 }
 
 impl Disk for FakeDisk {
-    fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    fn save(&self, kept: &Kept) -> Result<(), StoreError> {
+        self.tries.fetch_add(1, Ordering::Relaxed);
         let condition = self.condition.lock().unwrap();
         let condition = self
             .changed
@@ -58,7 +74,7 @@ impl Disk for FakeDisk {
                 source: std::io::ErrorKind::StorageFull.into(),
             });
         }
-        self.kept.lock().unwrap().push(snapshot.clone());
+        self.kept.lock().unwrap().push(kept.clone());
         Ok(())
     }
 }

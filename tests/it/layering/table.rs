@@ -125,7 +125,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "driver",
-        holds: &["driver.rs"],
+        holds: &["driver.rs", "limbs.rs", "pending.rs"],
         may: &[
             "core",
             "clock",
