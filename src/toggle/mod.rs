@@ -1,6 +1,7 @@
 //! The port to the remote switches.
 
 pub mod budget;
+pub mod claims;
 pub mod cloud_run;
 pub mod cloudflare;
 mod failure;

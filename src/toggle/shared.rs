@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::core::{FailureKind, Observed, Position};
 use crate::probe::BoxFuture;
 
+use super::claims::{Claims, Errand};
 use super::meter::{Calls, Meter};
 use super::{ResourceKey, Toggle, ToggleError};
 
@@ -33,7 +34,7 @@ struct Object {
     /// One operation at a time per lane. A tokio semaphore is fair, so nobody starves; its permit is given back when an operation is
     /// dropped at its deadline, and that is safe although the write may still arrive: the next operation reads before it writes.
     lane: Arc<Semaphore>,
-    claims: Mutex<BTreeMap<String, Option<Position>>>,
+    claims: Mutex<Claims>,
     /// What the last operation found, and when; nothing once a write was tried and may have been applied.
     memory: Mutex<Option<(Instant, Observed)>>,
 }
@@ -85,7 +86,7 @@ impl Resources {
                 memory: Mutex::default(),
             })
         });
-        object.claims().entry(site.to_owned()).or_insert(None);
+        object.claims().join(site);
         Arc::new(Handle {
             site: site.to_owned(),
             object: Arc::clone(object),
@@ -100,22 +101,11 @@ impl Resources {
 }
 
 impl Object {
-    fn claims(&self) -> MutexGuard<'_, BTreeMap<String, Option<Position>>> {
+    /// A claim is replaced whole, so a poisoned lock is as good as a sound one.
+    fn claims(&self) -> MutexGuard<'_, Claims> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it has to stay on for another site than `site`: one that wants it on, or has not yet said.
-    fn held_against(&self, site: &str) -> bool {
-        let claims = self.claims();
-        let own = claims.get(site).copied().flatten();
-        own != Some(Position::On)
-            && claims
-                .iter()
-                .any(|(name, claim)| name != site && *claim != Some(Position::Off))
-    }
-}
-
-impl Object {
     /// An observed value is replaced whole, so a poisoned lock is as good as a sound one.
     fn memory(&self) -> MutexGuard<'_, Option<(Instant, Observed)>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
@@ -168,8 +158,8 @@ struct Handle {
 impl Handle {
     async fn run(&self, wish: Option<Position>) -> Result<Observed, ToggleError> {
         let until = Instant::now() + self.deadline;
-        if wish.is_some() {
-            self.object.claims().insert(self.site.clone(), wish);
+        if let Some(position) = wish {
+            self.object.claims().claim(&self.site, position);
         }
         let Ok(permit) = timeout_at(until, self.object.lane.acquire()).await else {
             return Err(self.late(
@@ -178,27 +168,26 @@ impl Handle {
             ));
         };
         // Only after the wait: another site may have changed its mind meanwhile.
-        let held = self.object.held_against(&self.site);
+        let errand = self.object.claims().errand(&self.site, wish);
         let operation = async {
-            match wish {
-                Some(position) if position == Position::On || !held => self.object.set(position).await,
-                _ => self.object.observe().await,
+            match errand {
+                Errand::Write(position) => self.object.set(position).await,
+                Errand::Read | Errand::Release => self.object.observe().await,
             }
         };
         let Ok(result) = timeout_at(until, operation).await else {
             return Err(self.late(FailureKind::NoAnswer, "not done in time; a write may have been applied"));
         };
         drop(permit);
-        let mut observed = match result {
+        let observed = match result {
             // Released, and there is no call left to look: it is where the other site keeps it.
-            Err(error) if held && wish == Some(Position::Off) && error.kind == FailureKind::HeldBack => Observed {
+            Err(error) if errand == Errand::Release && error.kind == FailureKind::HeldBack => Observed {
                 configured: Some(Position::On),
                 ..Observed::default()
             },
             result => result?,
         };
-        observed.held_by_other = observed.configured == Some(Position::On) && self.object.held_against(&self.site);
-        Ok(observed)
+        Ok(self.object.claims().tell(&self.site, observed))
     }
 
     fn late(&self, kind: FailureKind, detail: &str) -> ToggleError {

@@ -55,6 +55,7 @@ pub const ROOMS: &[Room] = &[
         name: "toggle basics",
         holds: &[
             "toggle/budget.rs",
+            "toggle/claims.rs",
             "toggle/failure.rs",
             "toggle/fingerprint.rs",
             "toggle/meter.rs",
