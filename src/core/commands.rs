@@ -9,7 +9,7 @@ use super::time::{Alarms, Duration, Instant, Now};
 use super::toggles::Route;
 
 /// How far the wall clock is trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ClockTrust {
     /// Nothing speaks against it.
     Full,

@@ -22,7 +22,7 @@ use super::turns::Known;
 const LEAST_MIRROR_FRESH: Duration = Duration::from_secs(1);
 
 /// What a site has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Its toggles.
     pub toggles: Vec<ToggleKey>,
@@ -31,7 +31,7 @@ pub struct Layout {
 }
 
 /// Decides for one site. It is told what happens and says what to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Controller {
     pub(super) policy: Policy,
     pub(super) layout: Layout,

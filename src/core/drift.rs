@@ -21,7 +21,7 @@ pub enum Ended {
 }
 
 /// What is done about a drift.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DriftReply {
     /// It is put back.
     Repair,

@@ -8,7 +8,7 @@ use super::time::{Duration, Wall};
 const MOST_TOLD: usize = 256;
 
 /// The episode under way; saved as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Episode {
     /// Its id.
     pub id: EpisodeId,

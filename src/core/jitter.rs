@@ -11,7 +11,7 @@ const MOST: Duration = Duration::from_secs(90);
 const LEAST: Duration = Duration::from_millis(250);
 
 /// A small pseudo-random generator (xorshift64*); good enough to keep watchers from retrying in step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Jitter(u64);
 
 impl Jitter {

@@ -71,7 +71,7 @@ pub struct Ruling {
 }
 
 /// One probe that was counted or waits for the mirror.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Try {
     sent_at: Instant,
     scheduled: bool,
@@ -79,14 +79,14 @@ struct Try {
 }
 
 /// A sighting and when its look was sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Sight {
     sent_at: Instant,
     sighting: Sighting,
 }
 
 /// Remembers the latest evidence of each eye.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Judge {
     mirror: Option<(Instant, Reflection)>,
     visitor: Option<Sight>,

@@ -8,13 +8,13 @@ use super::time::{Alarms, Duration, Instant};
 pub const MOST_IN_FLIGHT: usize = 16;
 
 /// All looks in flight and when each eye was last used.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Looks {
     in_flight: Vec<InFlight>,
     last_sent: [Option<Instant>; 4],
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct InFlight {
     id: OpId,
     eye: Eye,

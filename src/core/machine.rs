@@ -5,7 +5,7 @@ use super::time::{Duration, Instant, Stopwatch, Wall};
 use super::toggles::Route;
 
 /// All thresholds and durations of a site. Defaults live in `config`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// Time between two scheduled probes.
     pub interval: Duration,
@@ -133,7 +133,7 @@ impl Phase {
 }
 
 /// Who is in command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Pilotlight.
     Auto,
@@ -152,7 +152,7 @@ pub enum Mode {
 }
 
 /// Until when, by whom and why an operator took over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pin {
     /// When it ends by itself.
     pub until: Wall,

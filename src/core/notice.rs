@@ -31,7 +31,7 @@ impl Severity {
 }
 
 /// Something people are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Notice {
     /// What happened.
     pub what: What,
@@ -42,7 +42,7 @@ pub struct Notice {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// The first bad probe.
     Suspected {

@@ -16,7 +16,7 @@ use super::toggles::{Position, Role, Route};
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// What was last given out to be saved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Saved {
     intent: Option<Snapshot>,
     at: Instant,

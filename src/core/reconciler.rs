@@ -32,7 +32,7 @@ pub struct Wish {
 }
 
 /// What proves the present route from a visitor's seat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Proof {
     /// Nothing was switched since the start.
     Unneeded,
@@ -72,7 +72,7 @@ pub enum Turn {
 }
 
 /// All toggles of a site and what is known of the switch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reconciler {
     pub(super) switches: Vec<Switch>,
     pub(super) standby: StandbyWatch,

@@ -6,7 +6,7 @@ use super::time::{Duration, Wall};
 use super::toggles::{Position, Route, ToggleKey};
 
 /// What core has to remember over a restart. All durations are plain; stopwatches come back stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     /// When it was taken.
     pub taken: Wall,
@@ -29,7 +29,7 @@ pub struct Snapshot {
 }
 
 /// What a toggle was last told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ToggleRecord {
     /// Which.
     pub key: ToggleKey,

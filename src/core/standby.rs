@@ -14,7 +14,7 @@ const BROKEN_AFTER: Duration = Duration::from_secs(30);
 const SAME_RUN: Duration = Duration::from_secs(120);
 
 /// Remembers what the standby showed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StandbyWatch {
     last: Option<Seen>,
     good: u32,
@@ -22,7 +22,7 @@ pub struct StandbyWatch {
 }
 
 /// A run of bad tries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Bad {
     since: Instant,
     tries: u32,

@@ -48,7 +48,7 @@ pub struct Status {
 }
 
 /// A verdict with its cause and time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
@@ -59,7 +59,7 @@ pub struct Judgement {
 }
 
 /// A view and when it was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// What was seen.
     pub view: View,
@@ -133,7 +133,7 @@ pub struct EpisodeStatus {
 }
 
 /// Totals since the start of the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Totals {
     /// Episodes begun.
     pub episodes: u64,

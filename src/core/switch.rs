@@ -25,7 +25,7 @@ pub const SETTLING: Duration = Duration::from_secs(600);
 const DOUBT_EVERY: Duration = Duration::from_secs(60);
 
 /// One toggle under control.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Switch {
     key: ToggleKey,
     desired: Option<Position>,
@@ -64,7 +64,7 @@ pub struct Switch {
 }
 
 /// An operation in flight.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Flight {
     id: OpId,
     action: Action,
@@ -84,7 +84,7 @@ impl Flight {
 }
 
 /// Operations fail.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Trouble {
     since: Instant,
     attempts: u32,

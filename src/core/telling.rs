@@ -21,7 +21,7 @@ const VISITORS_ONLY_NOTICE: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A condition that is told once after it has held for a while.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Watch {
     since: Option<Instant>,
     told_at: Option<Instant>,
@@ -71,7 +71,7 @@ impl Watch {
 }
 
 /// All slow watches of a site.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Watches {
     /// Every verdict is `Unknown`.
     pub blind: Watch,

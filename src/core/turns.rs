@@ -12,7 +12,7 @@ use super::time::{Instant, Now, Stopwatch};
 use super::toggles::{Failure, Observed, Position, Role, Route, ToggleKey};
 
 /// How the redirect is known since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Known {
     /// Not at all.
     Not,

@@ -6,6 +6,8 @@
     reason = "the modules of a test binary share helpers; nothing is exported"
 )]
 
+mod checker;
+
 #[expect(
     dead_code,
     unused_imports,
