@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::header::{self, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -184,63 +186,90 @@ impl Answer {
     }
 }
 
+/// Carries one request to its server and the answer back: all that lies below an [`Http`]. Behind a trait so that everything above it
+/// runs unchanged where there is no network.
+pub trait Wire: Send + Sync {
+    /// Sends it once and reads the whole answer.
+    fn exchange<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Answer, HttpError>>;
+}
+
 /// A pooled HTTP/1.1 client. Follows no redirect, knows no proxy; clones share the pool.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Http {
-    client: reqwest::Client,
+    wire: Arc<dyn Wire>,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
 }
 
 impl Http {
     /// A client with its own pool.
     pub fn new(settings: &HttpSettings) -> Result<Self, ClientError> {
-        let config = tls::client_config(settings.ca_file.as_deref().map(Path::new))?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured((*config).clone())
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .user_agent(USER_AGENT)
-            .connect_timeout(settings.connect_timeout)
-            .timeout(settings.timeout)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(2)
-            .tcp_keepalive(Duration::from_secs(30))
-            .tcp_keepalive_interval(Duration::from_secs(5))
-            .tcp_keepalive_retries(3)
-            .build()
-            .map_err(|error| ClientError::Build(innermost(&error.without_url())))?;
-        Ok(Self { client })
+        Ok(Self::over(Arc::new(client(settings)?)))
     }
 
-    /// The client itself, for a sender with requests of its own.
-    pub fn client(&self) -> reqwest::Client {
-        self.client.clone()
+    /// A client over another wire.
+    pub fn over(wire: Arc<dyn Wire>) -> Self {
+        Self { wire }
     }
 
     /// Sends one request, once, and reads the whole answer.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, HttpError> {
-        let mut builder = self.client.request(request.method, request.url);
-        if let Some(token) = request.bearer {
-            builder = builder.bearer_auth(token.expose_secret());
-        }
-        if let Some((name, value)) = request.header {
-            builder = builder.header(name, value);
-        }
-        builder = match request.body {
-            Body::None => builder,
-            Body::Json(value) => builder.json(&value),
-            Body::Form(form) => builder
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.expose_secret().to_owned()),
-        };
-        let response = builder.send().await.map_err(map_error)?;
-        read(response).await
+        self.wire.exchange(request).await
     }
 
     /// Opens a connection to the server behind `base_url` ahead of need and leaves it in the pool. Whatever it answers is ignored.
     pub async fn warm(&self, base_url: &str) -> Result<(), HttpError> {
         self.send(Request::new(Method::HEAD, base_url)).await.map(drop)
     }
+}
+
+/// The library's client, set up in the one way; also for a sender with requests of its own.
+pub fn client(settings: &HttpSettings) -> Result<reqwest::Client, ClientError> {
+    let config = tls::client_config(settings.ca_file.as_deref().map(Path::new))?;
+    reqwest::Client::builder()
+        .tls_backend_preconfigured((*config).clone())
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .user_agent(USER_AGENT)
+        .connect_timeout(settings.connect_timeout)
+        .timeout(settings.timeout)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(2)
+        .tcp_keepalive(Duration::from_secs(30))
+        .tcp_keepalive_interval(Duration::from_secs(5))
+        .tcp_keepalive_retries(3)
+        .build()
+        .map_err(|error| ClientError::Build(innermost(&error.without_url())))
+}
+
+impl Wire for reqwest::Client {
+    fn exchange<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Answer, HttpError>> {
+        Box::pin(exchange(self, request))
+    }
+}
+
+async fn exchange(client: &reqwest::Client, request: Request<'_>) -> Result<Answer, HttpError> {
+    let mut builder = client.request(request.method, request.url);
+    if let Some(token) = request.bearer {
+        builder = builder.bearer_auth(token.expose_secret());
+    }
+    if let Some((name, value)) = request.header {
+        builder = builder.header(name, value);
+    }
+    builder = match request.body {
+        Body::None => builder,
+        Body::Json(value) => builder.json(&value),
+        Body::Form(form) => builder
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.expose_secret().to_owned()),
+    };
+    let response = builder.send().await.map_err(map_error)?;
+    read(response).await
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Answer, HttpError> {

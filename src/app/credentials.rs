@@ -24,12 +24,15 @@ pub(super) fn cloudflare_label(name: &str) -> String {
     format!("cloudflare/{name}")
 }
 
-pub(super) fn client(ca_file: Option<&Path>) -> anyhow::Result<Http> {
-    let settings = HttpSettings {
+pub(super) fn http_settings(ca_file: Option<&Path>) -> HttpSettings {
+    HttpSettings {
         ca_file: ca_file.map(Path::to_owned),
         ..HttpSettings::default()
-    };
-    Ok(Http::new(&settings)?)
+    }
+}
+
+fn client(ca_file: Option<&Path>) -> anyhow::Result<Http> {
+    Ok(Http::new(&http_settings(ca_file))?)
 }
 
 pub(super) fn wall(clock: &Clock) -> TellWall {

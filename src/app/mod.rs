@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, GoogleCredential, Site};
 use crate::core::{Controller, Event, Layout, Role, ToggleKey};
 use crate::driver::{COMMANDS_WAITING, Driver, Limbs, Links, PROBES_WAITING, Pending};
+use crate::http;
 use crate::metrics::{Labels, Metrics};
 use crate::notify::webhook::Webhook;
 use crate::notify::{self, Delivery, Tellers};
@@ -31,7 +32,7 @@ use crate::toggle::cloudflare::CloudflareClient;
 use crate::toggle::google::GoogleClient;
 use crate::toggle::shared::Resources;
 
-use credentials::{client, cloudflare_clients, cloudflare_label, google_clients, google_label};
+use credentials::{cloudflare_clients, cloudflare_label, google_clients, google_label, http_settings};
 use eyes::Eyes;
 use toggles::build_toggles;
 
@@ -157,8 +158,8 @@ fn open_notices(
     let mut targets = Vec::new();
     for (name, webhook) in &config.webhooks {
         let url = config::secret::read(&webhook.url_file)?;
-        let http = client(webhook.ca_file.as_deref())?;
-        let notifier = Webhook::new(http.client(), &url, clock.clone()).with_context(|| format!("webhook {name}"))?;
+        let client = http::client(&http_settings(webhook.ca_file.as_deref()))?;
+        let notifier = Webhook::new(client, &url, clock.clone()).with_context(|| format!("webhook {name}"))?;
         targets.push(notify::Target {
             name: name.clone(),
             sites: webhook.sites.clone(),
