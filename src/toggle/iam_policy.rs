@@ -56,6 +56,11 @@ impl Policy {
         self.bindings().next().is_none()
     }
 
+    fn grants_others(&self) -> bool {
+        self.bindings()
+            .any(|binding| !is_ours(binding) || members(binding).any(|member| member != MEMBER))
+    }
+
     fn bindings(&self) -> impl Iterator<Item = &Value> {
         self.0.get("bindings").and_then(Value::as_array).into_iter().flatten()
     }
@@ -88,8 +93,9 @@ impl Policy {
     }
 }
 
-/// A service that looks as if it were made anew is believed when it has looked so this many times in a row: routine reads come to that in
-/// under two hours, retries in a failover in half an hour, and no passing nonsense lasts so long.
+/// A service that looks as if it were made anew, or as if everyone else's grants were gone, is believed when it has looked so this many
+/// times in a row: routine reads come to that in under two hours, retries in a failover in half an hour, and no passing nonsense lasts
+/// so long.
 const DOUBTS: u8 = 20;
 
 /// What the policy looked like when this process saw it last.
@@ -100,26 +106,32 @@ pub struct LastPolicy(Mutex<Option<Seen>>);
 struct Seen {
     etag: String,
     blank: bool,
+    /// Whether it held anything beside our own member.
+    others: bool,
     doubts: u8,
 }
 
 impl LastPolicy {
     /// Believes a policy without bindings only if nothing speaks against it: the etag of a policy that had some cannot come with none, and
-    /// writing such an answer back would take everyone's grants away. The etag of one that was never set, though another was seen, is
-    /// doubted at first; a service may have been made anew, and if it was not, the provider refuses a write with that etag.
+    /// writing such an answer back would take everyone's grants away. Two more are doubted at first. The etag of a policy that was never
+    /// set, though another was seen: a service may have been made anew, and if it was not, the provider refuses a write with that etag.
+    /// And any other etag, though others had grants: our own write may have moved it unseen, its answer lost.
     pub fn accept(&self, policy: Policy) -> Result<Policy, &'static str> {
         let (etag, blank) = (policy.etag(), policy.is_blank());
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seen) = last.as_mut().filter(|_| blank) {
-            let made_anew = etag == NEVER_SET && seen.etag != NEVER_SET;
-            seen.doubts = if made_anew { seen.doubts.saturating_add(1) } else { 0 };
-            if (etag == seen.etag && !seen.blank) || (made_anew && seen.doubts < DOUBTS) {
+            let same = etag == seen.etag;
+            let made_anew = etag == NEVER_SET && !same;
+            let doubtful = made_anew || (seen.others && !same);
+            seen.doubts = if doubtful { seen.doubts.saturating_add(1) } else { 0 };
+            if (same && !seen.blank) || (doubtful && seen.doubts < DOUBTS) {
                 return Err("the policy's bindings are missing though it had some");
             }
         }
         *last = Some(Seen {
             etag: etag.to_owned(),
             blank,
+            others: policy.grants_others(),
             doubts: 0,
         });
         drop(last);
@@ -194,6 +206,27 @@ mod tests {
             "the last one was removed"
         );
         assert!(seen.accept(never_set()).is_err());
+    }
+
+    #[test]
+    fn r09_the_grants_of_others_cannot_have_vanished_with_a_write_whose_answer_was_lost() {
+        let seen = LastPolicy::default();
+        let others = json!({"role": "roles/run.viewer", "members": ["user:owner@site.example"]});
+        let shared = |etag: &str| policy(json!({"etag": etag, "bindings": [others]}));
+        assert!(seen.accept(shared("E1")).is_ok());
+        let hollow = || policy(json!({"etag": "E2"}));
+        assert!(
+            seen.accept(hollow()).is_err(),
+            "written back it would take the owner's grant away"
+        );
+        assert!(seen.accept(shared("E2")).is_ok(), "it was an answer gone wrong");
+        for _ in 1..DOUBTS {
+            assert!(seen.accept(policy(json!({"etag": "E3"}))).is_err());
+        }
+        assert!(
+            seen.accept(policy(json!({"etag": "E3"}))).is_ok(),
+            "somebody did take them away"
+        );
     }
 
     #[test]
