@@ -16,6 +16,8 @@ mod checker;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod shell;
+
 #[test]
 fn the_model_world_lives_a_quiet_day() {
     let mut world = support::model::World::new(support::model::policy());

@@ -1,0 +1,101 @@
+//! What must hold of the world, whatever befalls it. Each law has a name, one place where it stands in words, and is checked where the
+//! world is touched: when a call leaves, when an object changes, when the loop turns, when a notice arrives, when a chapter ends.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::objects::{is_ours, site_of_snooze};
+
+/// A law.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Law {
+    /// A redirect is told to go on only when an eye has seen the standby serve since the gate last moved, or the gate has been wished
+    /// open for `gate_patience`.
+    RedirectOnlyToAnOpenGate,
+    /// The gate is told to shut only when every redirect on it is off, has been off for `drain` if it was ours to switch, and `drain` has
+    /// passed since a site wished it open. A redirect that somebody else (or a late write of ours) put on within the last quarter of an
+    /// hour may not have been seen yet.
+    GateOpenUntilDrained,
+    /// No write asks for what is so already. An object that changed since we read it last excuses it: the race is the provider's.
+    NoWriteWhenNothingDiffers,
+    /// At most one call is in flight per object; warming a connection is none.
+    OneInFlight,
+    /// Visitors are sent away only while the references shine (or did so within their longest pause) or home itself answers the origin
+    /// eye, and home only while home answers, unless an operator ordered it. What is found at start is adopted, and no decision.
+    NoSwitchWhileBlind,
+    /// While paused nothing is written. An operation that had begun before ends as it would, within its deadline: it cannot be called back.
+    PausedMeansNoWrites,
+    /// At most 6 writes a minute and 80 calls an hour with one credential, in the life of one process: a new one counts anew.
+    Budget,
+    /// Everything in policy, rules, checks and snoozes that is not our switch is after a write of ours as it was before. Two exceptions lie
+    /// with the providers: a rule that somebody edits between our read and our write (its API has no etag), and, in a process that has not
+    /// seen the policy yet, an answer that is whole and current but for its bindings (nothing tells it from a policy without any).
+    NothingElseChanges,
+    /// A write's intent is on disk before it leaves, unless the disk takes no writes.
+    IntentFirst,
+    /// Every notice told is delivered once per id (and at least once), in order, and says so when it is late. What was told in the very
+    /// moment of a crash may be lost.
+    ToldOnceInOrder,
+    /// A restart or a crash changes neither route nor mode, if they had been on disk.
+    RestartChangesNothing,
+    /// The loop turns every second, and a verdict is never older than a round of probing takes.
+    LoopNeverStalls,
+    /// No task panics, and none is left when the process is gone.
+    NoTaskLeaks,
+    /// Once the world is calm, desired = observed = verified within [`super::plan::CALM`], at home, with nothing left to tell.
+    Converges,
+}
+
+impl fmt::Display for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// A policy without `allUsers` in the unconditional invoker binding, and without that binding if nothing else is in it.
+pub fn without_our_member(policy: &Value) -> Value {
+    let mut policy = policy.clone();
+    policy["etag"] = Value::Null;
+    if let Some(bindings) = policy["bindings"].as_array_mut() {
+        for members in bindings
+            .iter_mut()
+            .filter(|binding| is_ours(binding))
+            .filter_map(|binding| binding["members"].as_array_mut())
+        {
+            members.retain(|member| member != "allUsers");
+        }
+        bindings.retain(|binding| binding["members"] != json!([]));
+        if bindings.is_empty() {
+            policy["bindings"] = Value::Null;
+        }
+    }
+    policy
+}
+
+/// All rules, ours without their position and what the provider itself counts.
+pub fn without_our_switch(rules: &[Value]) -> Value {
+    let bare = |rule: &Value| {
+        let mut rule = rule.clone();
+        if rule["ref"] != "theirs" {
+            for field in ["enabled", "status", "version", "last_updated"] {
+                rule.as_object_mut().expect("a rule").remove(field);
+            }
+        }
+        rule
+    };
+    rules.iter().map(bare).collect()
+}
+
+/// All checks without `disabled`, and everybody else's snoozes.
+pub fn without_our_silence(checks: &[Value], snoozes: &[Value]) -> Value {
+    let mut checks = checks.to_vec();
+    for check in &mut checks {
+        check.as_object_mut().expect("a check").remove("disabled");
+    }
+    let theirs: Vec<_> = snoozes
+        .iter()
+        .filter(|snooze| site_of_snooze(snooze).is_none())
+        .collect();
+    json!([checks, theirs])
+}

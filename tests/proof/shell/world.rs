@@ -1,0 +1,369 @@
+//! The world around one life: how everything fares, what has been told and written, which laws were broken, and the story of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pilotlight::core::{Mode, Position, Route, Snapshot, Wall};
+use tokio::time::Instant;
+
+use super::dice::{Dice, mix};
+use super::laws::Law;
+use super::objects::{By, Object, Objects};
+use super::plan::{Api, Edge, Hand, Home, Standby, Turn};
+
+/// The sites' names; a life has one or two.
+pub const SITES: [&str; 2] = ["home", "second"];
+/// The wall clock when a life begins.
+const EPOCH: Wall = Wall(1_790_000_000_000);
+/// Lines of the story that are kept.
+const KEPT: usize = 300;
+
+/// A world that its provider, eyes and tasks share. Locked for moments only.
+pub type Shared = Arc<Mutex<World>>;
+
+pub fn lock(world: &Shared) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What varies between lives besides their plan.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of a life, each drawn for itself"
+)]
+pub struct Kind {
+    pub sites: usize,
+    pub page_rules: bool,
+    pub uptime_checks: bool,
+    pub key_file: bool,
+    pub prewarm: bool,
+}
+
+impl Kind {
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice::new(seed).of("kind", 0);
+        Self {
+            sites: if dice.in_a_thousand(250) { 2 } else { 1 },
+            page_rules: dice.in_a_thousand(300),
+            uptime_checks: dice.in_a_thousand(300),
+            key_file: dice.in_a_thousand(100),
+            prewarm: dice.in_a_thousand(800),
+        }
+    }
+}
+
+/// What the figures count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub probes: u64,
+    pub calls: u64,
+    pub writes: u64,
+    pub failovers: u64,
+    pub crashes: u64,
+    pub notices: u64,
+    pub rests: u64,
+}
+
+/// What the laws remember of a site.
+#[derive(Debug)]
+pub struct Watched {
+    pub home: Home,
+    pub route: Route,
+    pub mode: Mode,
+    /// When the picture's mode became a pause.
+    pub paused_since: Option<Instant>,
+    /// Since when the gate is wished open.
+    pub gate_wished_since: Option<Instant>,
+    /// When the gate was wished open last after it had not been.
+    pub gate_wished_at: Option<Instant>,
+    pub ordered_at: Option<Instant>,
+    pub saved: Option<Snapshot>,
+    pub turned_at: Instant,
+    /// When home's answer last reached the origin eye.
+    pub answered_at: Instant,
+}
+
+/// The world.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of the world that its plan turns"
+)]
+pub struct World {
+    pub kind: Kind,
+    pub dice: Dice,
+    pub began: Instant,
+    pub sites: Vec<Watched>,
+    pub edge: Edge,
+    pub standby: Standby,
+    pub line: bool,
+    pub references: bool,
+    pub google: Api,
+    pub cloudflare: Api,
+    pub webhook: bool,
+    pub disk: bool,
+    pub wall_offset_ms: i64,
+    /// Since the last calm.
+    pub clock_was_right: bool,
+    pub objects: Objects,
+    pub gate_seen_open_at: Option<Instant>,
+    pub shone_at: Instant,
+    pub process_began: Instant,
+    /// Whether this process has been shown the policy as it is.
+    pub policy_seen: bool,
+    pub processes: u64,
+    pub tally: Tally,
+    pub violations: Vec<String>,
+    pub(super) flights: BTreeSet<Object>,
+    pub(super) read: BTreeMap<Object, u64>,
+    pub(super) late: Vec<(Instant, super::objects::Call, u64)>,
+    pub(super) spent: BTreeMap<&'static str, VecDeque<(Instant, bool)>>,
+    draws: BTreeMap<&'static str, u64>,
+    story: VecDeque<String>,
+    hash: u64,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let now = Instant::now();
+        let kind = Kind::of(seed);
+        let watched = |_| Watched {
+            home: Home::Serving,
+            route: Route::Origin,
+            mode: Mode::Auto,
+            paused_since: None,
+            gate_wished_since: None,
+            gate_wished_at: None,
+            ordered_at: None,
+            saved: None,
+            turned_at: now,
+            answered_at: now,
+        };
+        Self {
+            kind,
+            dice: Dice::new(seed),
+            began: now,
+            sites: (0..kind.sites).map(watched).collect(),
+            edge: Edge::Works,
+            standby: Standby::Serves,
+            line: true,
+            references: true,
+            google: Api::Well,
+            cloudflare: Api::Well,
+            webhook: true,
+            disk: true,
+            wall_offset_ms: 0,
+            clock_was_right: true,
+            objects: Objects::new(kind.sites, kind.page_rules, now),
+            gate_seen_open_at: None,
+            shone_at: now,
+            process_began: now,
+            policy_seen: false,
+            processes: 0,
+            tally: Tally::default(),
+            violations: Vec::new(),
+            flights: BTreeSet::new(),
+            read: BTreeMap::new(),
+            late: Vec::new(),
+            spent: BTreeMap::new(),
+            draws: BTreeMap::new(),
+            story: VecDeque::new(),
+            hash: 0,
+        }
+    }
+
+    /// The next draw called `what`.
+    pub fn draw(&mut self, what: &'static str) -> Dice {
+        let nth = self.draws.entry(what).or_default();
+        *nth += 1;
+        self.dice.of(what, *nth)
+    }
+
+    /// True wall time, whatever the watcher's clock says.
+    pub fn true_wall(&self) -> Wall {
+        EPOCH + self.began.elapsed()
+    }
+
+    /// The watcher's wall time.
+    pub fn wall(&self) -> Wall {
+        Wall(self.true_wall().0.saturating_add_signed(self.wall_offset_ms))
+    }
+
+    pub fn timestamp(&self) -> Timestamp {
+        let millis = i64::try_from(self.true_wall().0).expect("a time in this age");
+        Timestamp::from_millisecond(millis).expect("a time in this age")
+    }
+
+    /// A line of the history: part of its hash.
+    pub fn note(&mut self, line: &str) {
+        let at = u64::try_from(self.began.elapsed().as_millis()).expect("a life's length");
+        self.hash = line
+            .bytes()
+            .fold(mix(self.hash, at), |hash, byte| mix(hash, u64::from(byte)));
+        self.aside(line);
+    }
+
+    /// A line of the story that is not part of the history: what waits of random length of the program's own, as the outbox does.
+    pub fn aside(&mut self, line: &str) {
+        if self.story.len() == KEPT {
+            self.story.pop_front();
+        }
+        self.story
+            .push_back(format!("{} {line}", clock_face(self.began.elapsed())));
+    }
+
+    pub fn broken(&mut self, law: Law, detail: &str) {
+        let line = format!("BROKEN {law}: {detail}");
+        self.note(&line);
+        self.violations
+            .push(format!("{} {line}", clock_face(self.began.elapsed())));
+    }
+
+    pub const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub fn story(&self) -> String {
+        self.story.iter().flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// What a visitor of the standby's URL finds: the record, or while a change spreads one of both at random.
+    pub fn gate_lets_in(&mut self) -> bool {
+        let moved = *self.objects.moved(Object::Gate);
+        let spreads = moved.at.elapsed() < moved.lag;
+        let new = !spreads || self.draw("spreading").in_a_thousand(250);
+        (moved.position == Position::On) == new
+    }
+
+    /// Whether the edge sends visitors of the site away now.
+    pub fn redirects(&self, site: usize) -> bool {
+        let moved = self.objects.moved(Object::Redirect(site));
+        (moved.position == Position::On) == (moved.at.elapsed() >= moved.lag)
+    }
+
+    /// Carries out what the world itself does; what concerns the process is done by its owner.
+    pub fn turn(&mut self, turn: Turn) {
+        self.note(&format!("* {turn:?}"));
+        match turn {
+            Turn::Home(site, home) => self.sites[site].home = home,
+            Turn::Edge(edge) => self.edge = edge,
+            Turn::Standby(standby) => self.standby = standby,
+            Turn::Line(up) => self.line = up,
+            Turn::References(up) => self.references = up,
+            Turn::Google(api) => self.google = api,
+            Turn::Cloudflare(api) => self.cloudflare = api,
+            Turn::Webhook(up) => self.webhook = up,
+            Turn::Disk(up) => self.disk = up,
+            Turn::Hand(hand) => self.meddle(hand),
+            Turn::Wall(secs) => {
+                self.wall_offset_ms = secs * 1000;
+                self.clock_was_right = false;
+            }
+            Turn::CalmBegins => self.becalm(),
+            Turn::Crash | Turn::Restart | Turn::Order(..) | Turn::CalmEnds => {}
+        }
+    }
+
+    fn becalm(&mut self) {
+        for site in &mut self.sites {
+            site.home = Home::Serving;
+        }
+        (self.edge, self.standby) = (Edge::Works, Standby::Serves);
+        (self.google, self.cloudflare) = (Api::Well, Api::Well);
+        (self.line, self.references, self.webhook, self.disk) = (true, true, true, true);
+        self.wall_offset_ms = 0;
+    }
+
+    fn meddle(&mut self, hand: Hand) {
+        self.settle_late();
+        let now = Instant::now();
+        let lag = self.spread();
+        let (object, position) = match hand {
+            Hand::OpensGate => (Object::Gate, Position::On),
+            Hand::ShutsGate => (Object::Gate, Position::Off),
+            Hand::GrantsOther => (Object::Gate, self.objects.gate.position),
+            Hand::RedirectsOn(site) => (Object::Redirect(site), Position::On),
+            Hand::RedirectsOff(site) => (Object::Redirect(site), Position::Off),
+            Hand::AddsRule => (Object::Redirect(0), self.objects.redirects[0].position),
+            Hand::EditsRule(site) => (Object::Redirect(site), self.objects.redirects[site].position),
+        };
+        let objects = &mut self.objects;
+        objects.change(object, position, By::Other, lag, now);
+        let version = objects.moved(object).version;
+        match hand {
+            Hand::OpensGate | Hand::ShutsGate => objects.set_member(position),
+            Hand::GrantsOther => {
+                let member = serde_json::json!(format!("user:u{version}@site.example"));
+                objects.policy["bindings"][0]["members"]
+                    .as_array_mut()
+                    .expect("a list")
+                    .push(member);
+            }
+            Hand::RedirectsOn(site) | Hand::RedirectsOff(site) => objects.set_switch(site, position),
+            Hand::AddsRule => objects
+                .rules
+                .push(serde_json::json!({"id": format!("x{version}"), "ref": "theirs", "action": "redirect"})),
+            Hand::EditsRule(site) => {
+                objects.rules[site + 1]["description"] = serde_json::json!(format!("edited {version}"));
+            }
+        }
+    }
+
+    /// How long the gate's next change takes to spread (Google says two minutes, and up to seven), or the edge's.
+    pub fn spread(&mut self) -> Duration {
+        let mut dice = self.draw("spread");
+        dice.lognormal(Duration::from_secs(45), 0.8, Duration::from_secs(420))
+    }
+
+    /// Whatever was to arrive late by now has arrived.
+    pub fn settle_late(&mut self) {
+        let now = Instant::now();
+        while let Some(next) = self.late.iter().position(|(at, ..)| *at <= now) {
+            let (_, call, version) = self.late.remove(next);
+            self.carry_out(&call, By::UsLate, version).map_or_else(|_| (), drop);
+        }
+    }
+
+    /// Carries out a call that read its object at `version`, and sees to it that nothing else changes.
+    pub fn carry_out(
+        &mut self,
+        call: &super::objects::Call,
+        by: By,
+        version: u64,
+    ) -> Result<serde_json::Value, super::objects::Refusal> {
+        let now = (Instant::now(), self.timestamp());
+        let Some((object, position)) = self.objects.aim(call) else {
+            return self.objects.carry_out(call, by, Duration::ZERO, now);
+        };
+        let lag = match object {
+            Object::Gate => self.spread(),
+            Object::Redirect(_) => self.draw("edge lag").between(Duration::ZERO, Duration::from_secs(8)),
+            Object::Silence(_) => Duration::ZERO,
+        };
+        let raced = object != Object::Gate && self.objects.moved(object).version != version;
+        let theirs = self.objects.theirs(object);
+        let result = self.objects.carry_out(call, by, lag, now);
+        // A rule is patched whole and carries no etag: whoever edits it between our read and our write loses the edit.
+        if self.objects.theirs(object) != theirs && !raced {
+            self.broken(Law::NothingElseChanges, &format!("{object:?}"));
+        }
+        let word = result.as_ref().map_or("refused", |_| "applied");
+        self.note(&format!("  {object:?} {} {word} {by:?}", position.label()));
+        result
+    }
+}
+
+/// A time of a life as people read it: day, hours, minutes, seconds.
+fn clock_face(at: Duration) -> String {
+    let secs = at.as_secs();
+    format!(
+        "d{:02} {:02}:{:02}:{:02}.{:03}",
+        secs / 86_400,
+        secs / 3600 % 24,
+        secs / 60 % 60,
+        secs % 60,
+        at.subsec_millis()
+    )
+}
