@@ -34,8 +34,8 @@ pub enum Law {
     NothingElseChanges,
     /// A write's intent is on disk before it leaves, unless the disk takes no writes.
     IntentFirst,
-    /// Every notice told is delivered once per id (and at least once), in order, and says so when it is late. What was told in the very
-    /// moment of a crash may be lost.
+    /// Every notice is delivered under its one id, each site's in order, and says so when it is late. One that was worded in the very
+    /// moment of a crash may not have come to the disk yet; nor has the intent that says it was told.
     ToldOnceInOrder,
     /// A restart or a crash changes neither route nor mode, if they had been on disk.
     RestartChangesNothing,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use pilotlight::clock::Clock;
 use pilotlight::core::{Command, Mode, Notice, Position, Snapshot, Status, ToggleKey};
-use pilotlight::driver::Links;
+use pilotlight::driver::{Links, Pending};
 use pilotlight::http::Http;
 use pilotlight::metrics::{Labels, Metrics};
-use pilotlight::notify::{self, Tellers};
+use pilotlight::notify::{self, Receipt, Teller, Tellers, Told};
 use pilotlight::probe::Look;
 use pilotlight::probe::task;
 use pilotlight::saver::Disk;
-use pilotlight::store::{SiteStore, StoreError};
+use pilotlight::store::{Kept, SiteStore, StoreError};
 use pilotlight::toggle::cloud_run::{CloudRunGate, CloudRunSettings};
 use pilotlight::toggle::cloudflare::CloudflareClient;
 use pilotlight::toggle::google::GoogleClient;
@@ -160,9 +160,20 @@ impl Parts {
             .collect()
     }
 
-    pub fn links(&self, site: usize, ends: Ends, store: SiteStore, picture: watch::Receiver<Arc<Status>>) -> Links {
+    pub fn links(
+        &self,
+        site: usize,
+        ends: Ends,
+        (store, restored): Found,
+        picture: watch::Receiver<Arc<Status>>,
+    ) -> Links {
         let (probes, commands, status) = ends;
-        let (tellers, sent, world) = (self.tellers.clone(), self.sent.clone(), Arc::clone(&self.world));
+        let teller = Box::new(WatchedTeller {
+            inner: self.tellers.of_site(SITES[site]),
+            sent: self.sent.clone(),
+            site,
+            world: Arc::clone(&self.world),
+        });
         let turning = Arc::clone(&self.world);
         let clock = self.clock.clone();
         lock(&self.world).sites[site].turned_at = tokio::time::Instant::now();
@@ -170,10 +181,7 @@ impl Parts {
             probes,
             commands,
             status,
-            tell: Box::new(move |notice: &Notice, status: &Status| {
-                sent.told(&world, SITES[site], notice);
-                tellers.tell(SITES[site], notice, Some(status));
-            }),
+            notices: Pending::new(teller, restored),
             pulse: Box::new(move || {
                 let status = Arc::clone(&picture.borrow());
                 lock(&turning).turned(site, &status, clock.now().at);
@@ -226,6 +234,8 @@ fn told(snapshot: &Snapshot) -> Vec<(ToggleKey, Position)> {
         .collect()
 }
 
+/// A site's store, and the notices that stood in it.
+pub type Found = (SiteStore, Vec<serde_json::Value>);
 pub type Ends = (
     mpsc::Receiver<task::Probed>,
     mpsc::Receiver<Command>,
@@ -241,7 +251,7 @@ struct WatchedDisk {
 }
 
 impl Disk for WatchedDisk {
-    fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    fn save(&self, kept: &Kept) -> Result<(), StoreError> {
         if !lock(&self.world).disk {
             return Err(StoreError::Io {
                 doing: "write",
@@ -249,8 +259,33 @@ impl Disk for WatchedDisk {
                 source: std::io::ErrorKind::StorageFull.into(),
             });
         }
-        self.store.save(snapshot)?;
-        lock(&self.world).sites[self.site].saved = Some(snapshot.clone());
+        self.store.save(kept)?;
+        lock(&self.world).sites[self.site].saved = Some(kept.snapshot.clone());
         Ok(())
+    }
+}
+
+/// The real teller; what passes through it is noted.
+struct WatchedTeller {
+    inner: Box<dyn Teller>,
+    sent: Sent,
+    site: usize,
+    world: Shared,
+}
+
+impl Teller for WatchedTeller {
+    fn word(&self, notice: &Notice, status: &Status) -> Told {
+        let told = self.inner.word(notice, status);
+        lock(&self.world).said(self.site, notice);
+        self.sent.said(SITES[self.site], &told);
+        told
+    }
+
+    fn tell(&self, told: &Arc<Told>) -> Receipt {
+        self.inner.tell(told)
+    }
+
+    fn tell_again(&self, told: &Arc<Told>) -> Receipt {
+        self.inner.tell_again(told)
     }
 }

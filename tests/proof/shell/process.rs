@@ -99,12 +99,13 @@ impl Process {
 
     fn add(&mut self, site: usize, parts: &Parts, state: &StateDir, number: u64, stopped: &watch::Receiver<bool>) {
         let store = state.site(SITES[site]).expect("a plain name");
-        let (snapshot, first) = match store.load().expect("a readable directory") {
+        let (kept, first) = match store.load().expect("a readable directory") {
             Loaded::Fresh => (None, Event::Woke),
-            Loaded::Restored(snapshot) => (Some(snapshot), Event::Woke),
+            Loaded::Restored(kept) => (Some(*kept), Event::Woke),
             Loaded::SetAside { .. } => (None, Event::SetAside),
         };
-        parts.check_restart(site, snapshot.as_deref());
+        let (snapshot, restored) = kept.map_or_else(Default::default, |kept| (Some(kept.snapshot), kept.notices));
+        parts.check_restart(site, snapshot.as_ref());
         let policy = policy(lock(&parts.world).kind);
         let standby: Arc<dyn Look> = Arc::new(StandbyEye(Arc::clone(&parts.world)));
         let toggles = parts.toggles(site, &standby);
@@ -114,7 +115,7 @@ impl Process {
         };
         let now = parts.clock.now();
         let seed = lock(&parts.world).dice.of("jitter", number).number();
-        let controller = Controller::new(policy.clone(), layout, snapshot.as_deref(), seed, now);
+        let controller = Controller::new(policy.clone(), layout, snapshot.as_ref(), seed, now);
         let (status_sender, status) = watch::channel(Arc::new(controller.status(now)));
         let (commands_sender, commands) = mpsc::channel(COMMANDS_WAITING);
         let (probes_sender, probes) = mpsc::channel(PROBES_WAITING);
@@ -137,7 +138,12 @@ impl Process {
             toggle_timeout: TOGGLE_TIMEOUT,
             probe_patience: Duration::from_secs(15),
         };
-        let links = parts.links(site, (probes, commands, status_sender), store, status.clone());
+        let links = parts.links(
+            site,
+            (probes, commands, status_sender),
+            (store, restored),
+            status.clone(),
+        );
         let driver = Driver::new(SITES[site].to_owned(), controller, limbs, links);
         let mut stopped = stopped.clone();
         let shutdown = async move { stopped.wait_for(|stop| *stop).await.map(drop).unwrap_or_default() };

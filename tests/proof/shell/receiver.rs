@@ -1,10 +1,9 @@
 //! The target of notices: answers, or does not, and holds what it got against what was told.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pilotlight::core::Notice;
 use pilotlight::notify::{LATE_AFTER, Notifier, TellError, TellFailure, Told};
 use pilotlight::probe::BoxFuture;
 use tokio::time::{Instant, sleep};
@@ -12,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::laws::Law;
 use super::world::{Shared, lock};
 
-/// What was told and has not arrived yet, and whose ids have.
+/// What was said and has not arrived yet, and whose ids have.
 #[derive(Clone, Debug, Default)]
 pub struct Sent {
     inner: Arc<Mutex<Ledger>>,
@@ -20,53 +19,44 @@ pub struct Sent {
 
 #[derive(Debug, Default)]
 struct Ledger {
-    waiting: VecDeque<Item>,
+    waiting: Vec<Item>,
     seen: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
 struct Item {
+    id: String,
     site: &'static str,
-    name: &'static str,
-    happened_unix_ms: u64,
-    told_at: Instant,
-    /// Told in the moment in which the process was killed.
+    name: String,
+    said_at: Instant,
+    /// Said in the moment in which the process was killed.
     may_be_lost: bool,
 }
 
 impl Sent {
-    /// The loop tells something.
-    pub fn told(&self, world: &Shared, site: &'static str, notice: &Notice) {
-        let name = notice.what.name();
-        {
-            let mut world = lock(world);
-            world.tally.notices += 1;
-            if name == "failover_started" {
-                world.tally.failovers += 1;
-            }
-            world.note(&format!("  {site}: {:?}", notice.what));
-        }
+    /// The loop has something to tell.
+    pub fn said(&self, site: &'static str, told: &Told) {
         self.with(|ledger| {
-            ledger.waiting.push_back(Item {
+            ledger.waiting.push(Item {
+                id: told.id.clone(),
                 site,
-                name,
-                happened_unix_ms: notice.wall.0,
-                told_at: Instant::now(),
+                name: told.name.clone(),
+                said_at: Instant::now(),
                 may_be_lost: false,
             });
         });
     }
 
-    /// The process was killed: what was told just now may not have come to the disk.
+    /// The process was killed: what was said just now may not have come to the disk.
     pub fn crashed(&self) {
         self.with(|ledger| {
             for item in &mut ledger.waiting {
-                item.may_be_lost |= item.told_at.elapsed() <= Duration::from_millis(1);
+                item.may_be_lost |= item.said_at.elapsed() <= Duration::from_millis(1);
             }
         });
     }
 
-    /// How many have been told and not arrived, though they had to.
+    /// How many have been said and not arrived, though they had to.
     pub fn owed(&self) -> usize {
         self.with(|ledger| ledger.waiting.iter().filter(|item| !item.may_be_lost).count())
     }
@@ -77,21 +67,21 @@ impl Sent {
             if !ledger.seen.insert(told.id.clone()) {
                 return None;
             }
-            let is = |item: &Item| {
-                item.site == told.site && item.name == told.name && item.happened_unix_ms == told.happened_unix_ms
+            let Some(place) = ledger.waiting.iter().position(|item| item.id == told.id) else {
+                return Some(format!("{} was never said", told.name));
             };
-            while let Some(item) = ledger.waiting.pop_front() {
-                if is(&item) {
-                    let age = item.told_at.elapsed();
-                    let says = late.is_some();
-                    let wrong = (age >= LATE_AFTER) != says && age.abs_diff(LATE_AFTER) > Duration::from_secs(2);
-                    return wrong.then(|| format!("{} is {age:?} old and says late: {late:?}", told.name));
-                }
-                if !item.may_be_lost {
-                    return Some(format!("{} arrived before {}", told.name, item.name));
-                }
+            let item = ledger.waiting.remove(place);
+            let before = ledger
+                .waiting
+                .iter()
+                .take(place)
+                .find(|before| before.site == item.site && !before.may_be_lost);
+            if let Some(before) = before {
+                return Some(format!("{} arrived before {}", item.name, before.name));
             }
-            Some(format!("{} was never told", told.name))
+            let age = item.said_at.elapsed();
+            let wrong = (age >= LATE_AFTER) != late.is_some() && age.abs_diff(LATE_AFTER) > Duration::from_secs(2);
+            wrong.then(|| format!("{} is {age:?} old and says late: {late:?}", item.name))
         })
     }
 

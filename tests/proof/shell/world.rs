@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pilotlight::core::{Mode, Position, Route, Snapshot, Wall};
+use pilotlight::core::{Mode, Notice, Position, Route, Snapshot, Wall};
 use tokio::time::Instant;
 
 use super::dice::{Dice, mix};
@@ -219,6 +219,13 @@ impl World {
         self.note(&line);
         self.violations
             .push(format!("{} {line}", clock_face(self.began.elapsed())));
+    }
+
+    /// The loop of a site has something to tell.
+    pub fn said(&mut self, site: usize, notice: &Notice) {
+        self.tally.notices += 1;
+        self.tally.failovers += u64::from(notice.what.name() == "failover_started");
+        self.note(&format!("  {}: {:?}", SITES[site], notice.what));
     }
 
     pub const fn hash(&self) -> u64 {
