@@ -152,6 +152,8 @@ fn file_name(place: u64) -> String {
     format!("{place:020}.json")
 }
 
-fn place(file_name: &str) -> Option<u64> {
-    file_name.strip_suffix(".json")?.parse().ok()
+/// Only names that [`file_name`] gives: under another one a delivered notice could not be taken off the disk.
+fn place(name: &str) -> Option<u64> {
+    let place = name.strip_suffix(".json")?.parse().ok()?;
+    (name == file_name(place)).then_some(place)
 }

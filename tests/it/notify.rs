@@ -447,6 +447,26 @@ async fn a_broken_file_in_the_outbox_stops_nothing() {
     );
 }
 
+/// Found by the fuzz target `outbox`: `1.json` was told, could not be removed under that name, and was told again after each restart.
+#[tokio::test(start_paused = true)]
+async fn r14_a_file_that_the_outbox_did_not_name_is_not_told_at_every_restart() {
+    let scratch = Scratch::new();
+    let (silent, _tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
+    let world = start(scratch.path(), vec![silent]);
+    world.tell(FAILED_OVER);
+    world.stop().await;
+    let dir = scratch.path().join("ops");
+    let [kept] = files(scratch.path(), "ops").try_into().unwrap();
+    for name in ["1.json", "+1.json", "099999999999999999999.json"] {
+        fs::copy(dir.join(&kept), dir.join(name)).unwrap();
+    }
+    let (target, mut tries) = target("ops", vec![]);
+    let notes = start(scratch.path(), vec![target]).stop().await;
+    assert_eq!(notes.sent(), 1);
+    assert!(tries.recv().await.is_some() && tries.recv().await.is_none());
+    assert_eq!(files(scratch.path(), "ops").len(), 3, "what is not ours stays");
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_usable_outbox_people_are_told_all_the_same() {
     let scratch = Scratch::new();
