@@ -153,7 +153,18 @@ fn no_channel_is_without_a_bound() {
 
 #[test]
 fn no_file_names_the_machine_it_was_written_on() {
-    let mut all = files(&["src", "tests", "config", "systemd", "dashboards", "benches", ".ci"]);
+    let mut all = files(&[
+        "src",
+        "tests",
+        "config",
+        "systemd",
+        "dashboards",
+        "benches",
+        "fuzz/src",
+        "fuzz/fuzz_targets",
+        "fuzz/corpus",
+        ".ci",
+    ]);
     for name in ["README.md", "CHANGELOG.md", "Cargo.toml", "deny.toml", "clippy.toml"] {
         all.push((
             name.to_owned(),
