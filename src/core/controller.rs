@@ -242,6 +242,9 @@ impl Controller {
         }
         self.watch(&mut alarms, now);
         self.end_episode(now);
+        if self.reconciler.visitor_judges_home() {
+            self.judge.forget_edge();
+        }
         let edge_decides = self.layout.edge_eye && self.home_in_doubt() && !self.reconciler.visitor_judges_home();
         self.judge.let_edge_decide(edge_decides);
         let acts = self.start(&mut alarms, now);

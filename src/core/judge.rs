@@ -195,6 +195,11 @@ impl Judge {
         self.visitor = None;
     }
 
+    /// The edge eye rests: by the time that it is asked again, what it saw says nothing any more.
+    pub const fn forget_edge(&mut self) {
+        self.edge = None;
+    }
+
     /// The clocks jumped: no evidence from before counts, nor an answer to what was sent before.
     pub fn gap(&mut self, now: Instant) {
         *self = Self {

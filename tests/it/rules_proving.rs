@@ -209,6 +209,16 @@ fn r03_with_an_edge_eye_home_is_taken_when_it_answers_through_the_edge_and_not_b
 }
 
 #[test]
+fn r03_what_the_edge_eye_saw_before_the_outage_does_not_count_in_it() {
+    let mut world = seen_with(policy(), true);
+    world.home = Home::EdgeLost;
+    assert!(world.run_until(secs(400), |world| rests(world, Route::Standby)));
+    world.run(secs(3600));
+    assert!(!world.was_told("recovering"), "{:?}", world.told());
+    assert!(!world.was_told("relapsed"), "{:?}", world.told());
+}
+
+#[test]
 fn r03_an_episode_of_the_edge_goes_home_by_hand() {
     let mut world = out(Home::EdgeLost);
     world.home = Home::Serving;

@@ -137,11 +137,12 @@ impl World {
                 self.later(took, Pending::Look { id, sighting });
             }
             Action::Look(Eye::Edge) => {
-                let view = match self.home {
-                    Home::Serving | Home::OwnPathBroken | Home::BadCertificate | Home::AppBroken => View::Home,
-                    Home::Silent | Home::Refusing | Home::EdgeLost => View::EdgeLostHome(521),
+                let quick = Duration::from_millis(100);
+                let (view, took) = match self.home {
+                    Home::Serving | Home::OwnPathBroken | Home::BadCertificate | Home::AppBroken => (View::Home, quick),
+                    Home::Refusing => (View::EdgeLostHome(521), quick),
+                    Home::Silent | Home::EdgeLost => (View::EdgeLostHome(522), self.slow_edge),
                 };
-                let took = Duration::from_millis(100);
                 self.later(
                     took,
                     Pending::Look {
