@@ -31,14 +31,6 @@ impl Marker {
             value: value.to_owned(),
         })
     }
-
-    /// The text to look for in the body, if it is there that the marker stands.
-    pub fn text(&self) -> Option<&str> {
-        match self {
-            Self::Header { .. } => None,
-            Self::Body(text) => Some(text),
-        }
-    }
 }
 
 /// Statuses that count as good.
@@ -130,7 +122,6 @@ mod tests {
                 value: "home:1".into()
             }
         );
-        assert_eq!(marker.text(), None);
         for bad in ["x-served-by", "x-served-by:", ": home", "x y: z"] {
             assert!(Marker::header(bad).is_err(), "{bad}");
         }

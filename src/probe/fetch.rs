@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
@@ -50,17 +50,17 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// All of it has to be done by then.
     pub deadline: Instant,
-    /// How much of the body to read.
+    /// Whether to read the body.
     pub reading: Reading<'a>,
 }
 
-/// How much of a body to read: until one of `texts` has come, to its end or to [`BODY_CAP`].
+/// Whether a body is read. Headers alone do not prove that a page arrives: a line may let small packets through and no large ones.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
-    /// What is looked for; nothing is read when this is empty.
-    pub texts: &'a [&'a str],
-    /// Nothing is read of answers with another status.
-    pub on: &'a StatusSet,
+pub enum Reading<'a> {
+    /// It is not.
+    Nothing,
+    /// To its end or to [`BODY_CAP`], if the status is one of these. A body that ends early or never is no answer.
+    Whole(&'a StatusSet),
 }
 
 /// The answer to one GET.
@@ -270,10 +270,11 @@ async fn converse(
         body: Vec::new(),
         used: course.used,
     };
-    let reading = request.reading;
-    if !reading.texts.is_empty() && reading.on.contains(answer.status) {
+    if let Reading::Whole(on) = request.reading
+        && on.contains(answer.status)
+    {
         course.begin(Part::Body);
-        answer.body = read(body, reading.texts).await?;
+        answer.body = read(body, ends_with_connection(&answer.headers)).await?;
         course.done();
     }
     Ok(answer)
@@ -290,21 +291,32 @@ fn message(request: &Request<'_>) -> hyper::Request<Empty<Bytes>> {
     message
 }
 
-async fn read(mut body: Incoming, texts: &[&str]) -> Result<Vec<u8>, Why> {
-    let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+async fn read(mut body: Incoming, ends_with_connection: bool) -> Result<Vec<u8>, Why> {
     let mut read = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| http_why(&error, Part::Body))?;
-        let Some(data) = frame.data_ref() else { continue };
-        // A text may lie across the seam of two frames.
-        let seam = read.len().saturating_sub(longest);
-        read.extend(data.iter().take(BODY_CAP - read.len()));
-        let fresh = read.get(seam..).unwrap_or_default();
-        if read.len() >= BODY_CAP || texts.iter().any(|text| find(fresh, text.as_bytes())) {
-            break;
+    while read.len() < BODY_CAP
+        && let Some(frame) = body.frame().await
+    {
+        match frame {
+            Ok(frame) => {
+                let data = frame.data_ref().map(AsRef::as_ref).unwrap_or_default();
+                read.extend(data.iter().take(BODY_CAP - read.len()));
+            }
+            Err(error) if ends_with_connection && is_bare_end(&error) => break,
+            Err(error) => return Err(http_why(&error, Part::Body)),
         }
     }
     Ok(read)
+}
+
+/// Whether nothing but the connection's end tells where the body ends.
+fn ends_with_connection(headers: &HeaderMap) -> bool {
+    !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// A connection closed without TLS's goodbye; many servers do so, and browsers take it for the end as well.
+fn is_bare_end(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::UnexpectedEof)
 }
 
 fn find(within: &[u8], text: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
-use super::expect::{Expect, Marker};
+use super::expect::Expect;
 use super::fetch::{Answer, Reading, Request, Way, fetch};
 use super::target::Target;
 use super::{BoxFuture, Probe, Report};
@@ -47,16 +47,12 @@ impl HttpProbe {
             timeout,
             expect,
         } = &self.settings;
-        let text = expect.marker.as_ref().and_then(Marker::text);
         let request = Request {
             target,
             way,
             headers: &self.headers,
             deadline: Instant::now() + *timeout,
-            reading: Reading {
-                texts: text.as_slice(),
-                on: &expect.status,
-            },
+            reading: Reading::Whole(&expect.status),
         };
         let (timings, result) = fetch(&request).await;
         let outcome = match result {

@@ -10,7 +10,6 @@ use hyper::header::{DATE, HeaderMap};
 use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::time::{Instant, timeout_at};
 
-use super::expect::StatusSet;
 use super::fetch::{Answer, Reading, Request, Way, fetch, touch};
 use super::sight;
 use super::target::{HostPort, SettingsError, Target};
@@ -138,10 +137,7 @@ impl References {
             way: &reference.way,
             headers: &self.headers,
             deadline,
-            reading: Reading {
-                texts: &[],
-                on: &StatusSet::default(),
-            },
+            reading: Reading::Nothing,
         };
         let answer = fetch(&request).await.1.ok()?;
         Some(Reply {

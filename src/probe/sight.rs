@@ -8,7 +8,7 @@ use crate::core::{Breakage, Part, Position, View, Why};
 /// Source: <https://developers.cloudflare.com/fundamentals/reference/cdn-cgi-endpoint/>.
 pub(super) const TRACE_PATH: &str = "/cdn-cgi/trace";
 /// What a trace is recognised by.
-pub(super) const TRACE_KEY: &str = "colo=";
+const TRACE_KEY: &str = "colo=";
 
 type Fetched = Result<Answer, FetchError>;
 

@@ -118,10 +118,6 @@ impl Walker {
 
     async fn page(&self, target: &Target, side: Side, deadlines: Deadlines) -> Result<Answer, FetchError> {
         let way = self.way_to(target, side);
-        let texts: Vec<&str> = [&self.home.marker, &self.standby.marker]
-            .into_iter()
-            .filter_map(Marker::text)
-            .collect();
         let request = Request {
             target,
             way: &way,
@@ -130,10 +126,7 @@ impl Walker {
                 Side::Home => deadlines.home,
                 Side::Standby => deadlines.all,
             },
-            reading: Reading {
-                texts: &texts,
-                on: &final_answers(),
-            },
+            reading: Reading::Whole(&final_answers()),
         };
         fetch(&request).await.1
     }
@@ -178,16 +171,12 @@ impl Walker {
 /// Fetches the page of a door without following redirects, and asks the trace when in doubt.
 pub(super) async fn peek(door: &Door, other: &Marker, timeout: Duration) -> View {
     let deadlines = Deadlines::within(timeout);
-    let texts: Vec<&str> = [&door.marker, other].into_iter().filter_map(Marker::text).collect();
     let request = Request {
         target: &door.target,
         way: &door.way,
         headers: &as_a_browser(),
         deadline: deadlines.home,
-        reading: Reading {
-            texts: &texts,
-            on: &StatusSet::any(),
-        },
+        reading: Reading::Whole(&StatusSet::any()),
     };
     let (_, fetched) = fetch(&request).await;
     let sight = sight::at_home(&fetched, &door.marker, other);
@@ -205,10 +194,7 @@ async fn clear_up(sight: Sight, target: &Target, way: &Way, deadlines: Deadlines
         way,
         headers: &HeaderMap::new(),
         deadline: deadlines.all,
-        reading: Reading {
-            texts: &[sight::TRACE_KEY],
-            on: &StatusSet::any(),
-        },
+        reading: Reading::Whole(&StatusSet::any()),
     };
     match fetch(&request).await {
         (_, Ok(answer)) if sight::is_trace(&answer) => if_edge_lives,

@@ -200,6 +200,21 @@ async fn silence_is_a_lost_home_while_the_trace_answers_and_else_a_broken_edge()
 }
 
 #[tokio::test]
+async fn a_page_that_dies_after_its_headers_serves_nobody() {
+    let half = |marker: &str| {
+        Reply::Say(format!(
+            "HTTP/1.1 200 OK\r\n{marker}\r\ncontent-length: 4000\r\n\r\n<html>"
+        ))
+    };
+    let scene = Scene::new(living_edge(half(HOME)), unused).await;
+    assert_eq!(scene.visit().await, (View::EdgeLostHome(0), None));
+    let to_standby = |_: &Asked| page(307, &[TO_STANDBY], "");
+    let scene = Scene::new(to_standby, move |_| half(STANDBY)).await;
+    let broken = View::StandbyBroken(Breakage::Refused);
+    assert_eq!(scene.visit().await, (broken, Some(Position::On)));
+}
+
+#[tokio::test]
 async fn an_edge_with_a_bad_certificate_or_no_listener_is_broken() {
     let mut scene = Scene::new(unused, unused).await;
     let expired = scene.authority.serves_expired("site.example");

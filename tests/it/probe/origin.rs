@@ -69,11 +69,7 @@ async fn a_good_answer_is_ok_and_its_parts_are_timed() {
     let report = probed(settings(URL, way.clone())).await;
     assert_eq!(report.outcome, Outcome::Ok);
     let reached = Part::ALL.map(|part| report.timings.get(part).is_some());
-    assert_eq!(
-        reached,
-        [false, true, true, true, false],
-        "an address needs no DNS, a header marker no body"
-    );
+    assert_eq!(reached, [false, true, true, true, true], "an address needs no DNS");
     let (server_by_text, way) = home(page(200, &[], "this page is served by home")).await;
     let report = probed(by_text(URL, way)).await;
     assert_eq!(report.outcome, Outcome::Ok);
@@ -339,14 +335,38 @@ async fn r05_a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_a_protocol_failure() {
-    let half = "HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\nthis page is";
-    let (_server, way) = home(Reply::Say(half.into())).await;
-    assert_eq!(outcome(by_text(URL, way)).await, failed(Why::Protocol, OVER_TLS));
+async fn r05_a_page_that_dies_after_its_headers_is_no_answer() {
+    for framing in [
+        "content-length: 4000\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\nff\r\n",
+    ] {
+        let half = format!("HTTP/1.1 200 OK\r\n{HOME}\r\n{framing}this page is served by home");
+        let (_server, way) = home(Reply::Say(half.clone())).await;
+        for settings in [settings(URL, way.clone()), by_text(URL, way)] {
+            assert_eq!(outcome(settings).await, failed(Why::Protocol, OVER_TLS), "{framing:?}");
+        }
+        let (_server, way) = home(Reply::SayAndHang(half)).await;
+        for mut settings in [settings(URL, way.clone()), by_text(URL, way)] {
+            settings.timeout = SHORT;
+            let silent = failed(Why::Timeout(Part::Body), OVER_TLS);
+            assert_eq!(outcome(settings).await, silent, "{framing:?}");
+        }
+    }
 }
 
 #[tokio::test]
-async fn a_body_is_read_only_as_far_as_needed_and_never_beyond_the_cap() {
+async fn a_page_that_ends_with_its_connection_needs_no_goodbye() {
+    let page = format!("HTTP/1.1 200 OK\r\n{HOME}\r\nconnection: close\r\n\r\nthis page is served by home");
+    for reply in [Reply::Say(page.clone()), Reply::SayAndCut(page)] {
+        let (_server, way) = home(reply.clone()).await;
+        for settings in [settings(URL, way.clone()), by_text(URL, way)] {
+            assert_eq!(outcome(settings).await, Outcome::Ok, "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_never_read_beyond_the_cap() {
     let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
     let endless = Reply::SayForever(format!("{head}served by home"), "x".repeat(1000));
     let (server, way) = home(endless).await;

@@ -145,6 +145,8 @@ impl Asked {
 pub(super) enum Reply {
     /// Says this and closes.
     Say(String),
+    /// Says this and closes without TLS's goodbye.
+    SayAndCut(String),
     /// Says this and then nothing until the client closes.
     SayAndHang(String),
     /// Says the first, and then the second again and again until the client closes.
@@ -260,6 +262,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Reply::Say(text) => {
             stream.write_all(text.as_bytes()).await.ok();
             stream.shutdown().await.ok();
+            return;
+        }
+        Reply::SayAndCut(text) => {
+            stream.write_all(text.as_bytes()).await.ok();
+            stream.flush().await.ok();
             return;
         }
         Reply::SayAndHang(text) => {
