@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lab import PROVIDERS, Lab, place
-from scenarios import Result, does_not_flap, goes_blind, is_held, stays, switches, switches_late
+from scenarios import Result, does_not_flap, goes_blind, is_held, stays, switches, switches_late, tries_again
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,12 @@ class Fault:
     causes: frozenset[str] = field(default=frozenset())
     config: str = ""
     may_lose: int = 0
+    # Whether the fault has met anybody, asked just before it ends: one that nobody notices would prove nothing.
+    bites: Callable[[Lab], bool] = lambda _: True
+
+
+# How faults end that are rules in the router.
+RULES = {"heal": lambda lab: lab.net.pass_all(), "bites": lambda lab: lab.net.hits() > 0}
 
 
 def on_the_way(*rules):
@@ -30,12 +36,12 @@ def on_the_way(*rules):
         for rule in rules:
             lab.net.rule(rule)
 
-    return {"strike": begin, "heal": lambda lab: lab.net.pass_all()}
+    return {"strike": begin} | RULES
 
 
 def between(one, other):
     """Two places no longer hear each other."""
-    return {"strike": lambda lab: lab.net.partition(one, other), "heal": lambda lab: lab.net.pass_all()}
+    return {"strike": lambda lab: lab.net.partition(one, other)} | RULES
 
 
 def cable_of(name):
@@ -68,12 +74,16 @@ def start_power(lab):
 def providers_gone(lab):
     """The watcher reaches no provider; the standby, the edge and the references it does."""
     ports = ", ".join(str(place(lab.addresses[name])[1]) for name in PROVIDERS)
-    lab.net.rule(f"iifname offsite tcp dport {{ {ports} }} drop")
+    lab.net.rule(f"iifname offsite tcp dport {{ {ports} }} counter drop")
 
 
 def uplink(rate):
     """Home's uplink has this rate and a long queue."""
-    return {"strike": lambda lab: lab.net.shape("home", rate), "heal": lambda lab: lab.net.unshape("home")}
+    return {
+        "strike": lambda lab: lab.net.shape("home", rate),
+        "heal": lambda lab: lab.net.unshape("home"),
+        "bites": lambda lab: lab.net.delayed("home") > 0,
+    }
 
 
 def far_away(milliseconds, jitter):
@@ -82,7 +92,12 @@ def far_away(milliseconds, jitter):
     def begin(lab):
         lab.line = lab.slow_line(milliseconds, jitter)
 
-    return {"strike": begin, "heal": lambda lab: lab.fast_line(lab.line)}
+    def bites(lab):
+        # A visit through the edge crosses the line three times each way.
+        latest = lab.visitors.between(0)[-5:]
+        return all(visit.ended - visit.began > 5 * milliseconds / 1000 for visit in latest)
+
+    return {"strike": begin, "heal": lambda lab: lab.fast_line(lab.line), "bites": bites}
 
 
 def small_mtu():
@@ -92,12 +107,16 @@ def small_mtu():
         for name in ["offsite", "cloud"]:
             lab.net.mtu(name, size)
 
-    return {"strike": lambda lab: narrow(lab, 1000), "heal": lambda lab: narrow(lab, 1500)}
+    return {
+        "strike": lambda lab: narrow(lab, 1000),
+        "heal": lambda lab: narrow(lab, 1500),
+        "bites": lambda lab: lab.net.told_unreachable() > 0,
+    }
 
 
 def mtu_hole():
     """Behind the router the way is narrow, and nobody says so."""
-    return on_the_way("iifname home ip length > 1300 drop")
+    return on_the_way("iifname home ip length > 1300 counter drop")
 
 
 def forgotten(name):
@@ -138,7 +157,7 @@ def flapping(seconds):
 def flap(lab, seconds):
     """Down, up, down, ... until told to end."""
     while True:
-        lab.net.rule("oifname home drop")
+        lab.net.rule("oifname home counter drop")
         if lab.flapping.wait(seconds):
             return
         lab.net.pass_all()
@@ -175,33 +194,39 @@ edge_url = "https://site.example/.well-known/page.html"
 FAULTS = [
     # Home's line.
     Fault("cable-out", "home's cable is pulled", **cable_of("home"), play=switches, causes=UNREACHABLE | SILENT),
-    Fault("silent-drop", "packets to home vanish", **on_the_way("oifname home drop"), play=switches, causes=SILENT),
-    Fault("replies-lost", "home's answers vanish", **on_the_way("iifname home drop"), play=switches, causes=SILENT),
+    Fault("silent-drop", "packets to home vanish", **on_the_way("oifname home counter drop"), play=switches, causes=SILENT),
+    Fault("replies-lost", "home's answers vanish", **on_the_way("iifname home counter drop"), play=switches, causes=SILENT),
     Fault(
         "reject",
         "home's line says host unreachable",
-        **on_the_way("oifname home reject with icmp type host-unreachable"),
+        **on_the_way("oifname home counter reject with icmp type host-unreachable"),
         play=switches,
         causes=UNREACHABLE,
     ),
     Fault(
         "reset",
         "connections to home are reset",
-        **on_the_way("oifname home tcp dport 443 reject with tcp reset"),
+        **on_the_way("oifname home tcp dport 443 counter reject with tcp reset"),
         play=switches,
         causes=CUT,
     ),
-    Fault("syn-lost", "no new connection to home comes about", **on_the_way(f"oifname home {SYN} drop"), play=switches, causes=SILENT),
+    Fault(
+        "syn-lost",
+        "no new connection to home comes about",
+        **on_the_way(f"oifname home {SYN} counter drop"),
+        play=switches,
+        causes=SILENT,
+    ),
     Fault(
         "syn-loss-half",
         "every second attempt to connect to home is lost",
-        **on_the_way(f"oifname home {SYN} numgen random mod 100 < 50 drop"),
+        **on_the_way(f"oifname home {SYN} numgen random mod 100 < 50 counter drop"),
         play=does_not_flap,
     ),
     Fault(
         "loss-30",
         "30 % of the packets to home are lost",
-        **on_the_way("oifname home numgen random mod 100 < 30 drop"),
+        **on_the_way("oifname home numgen random mod 100 < 30 counter drop"),
         play=does_not_flap,
     ),
     Fault("uplink-slow", "home's uplink is slow, and enough", **uplink("400kbit"), play=stays),
@@ -209,6 +234,29 @@ FAULTS = [
     Fault("latency", "home is 400 ms away", **far_away(200, 30), play=stays, may_lose=3),
     Fault("mtu-hole", "large packets from home vanish", **mtu_hole(), play=switches, causes=SILENT, config=WHOLE_PAGE),
     Fault("mtu-told", "the way has a smaller MTU, and says so", **small_mtu(), play=stays),
+    Fault(
+        "body-silent",
+        "home falls silent after a page's first bytes",
+        **on_the_way("iifname home ct reply bytes > 5000 counter drop"),
+        play=switches,
+        causes=SILENT,
+        config=WHOLE_PAGE,
+    ),
+    Fault(
+        "body-reset",
+        "home's connections are reset after a page's first bytes",
+        **on_the_way("iifname home ct reply bytes > 5000 counter reject with tcp reset"),
+        play=switches,
+        causes=CUT | SILENT,
+        config=WHOLE_PAGE,
+    ),
+    Fault(
+        "body-unprobed",
+        "as body-silent, but the probe's page is small",
+        **on_the_way("iifname home ct reply bytes > 5000 counter drop"),
+        play=tries_again,
+        causes=frozenset({"edge_lost_home"}),
+    ),
     Fault(
         "flapping",
         "home's line is 5 s up and 5 s down",
@@ -218,10 +266,22 @@ FAULTS = [
         config='[policy]\nclear_for = "10s"\ndown_for = "10s"\nup_for = "12s"\n',
     ),
     # Home's server.
-    Fault("stopped", "home's web server is stopped (SIGSTOP)", **web_server(signal.SIGSTOP, resume_home), play=switches, causes=SILENT),
+    Fault(
+        "stopped",
+        "home's web server is stopped (SIGSTOP)",
+        **web_server(signal.SIGSTOP, resume_home),
+        play=switches,
+        causes=SILENT,
+    ),
     Fault("killed", "home's web server is killed", **web_server(signal.SIGKILL, Lab.start_home), play=switches, causes=CUT),
     Fault("power-cut", "home has no power", strike=stop_power, heal=start_power, play=switches, causes=UNREACHABLE | SILENT),
-    Fault("expired", "home's certificate is expired", **certificate("home-expired.pem"), play=switches, causes=frozenset({"certificate"})),
+    Fault(
+        "expired",
+        "home's certificate is expired",
+        **certificate("home-expired.pem"),
+        play=switches,
+        causes=frozenset({"certificate"}),
+    ),
     Fault(
         "wrong-name",
         "home's certificate is for another name",
@@ -232,8 +292,20 @@ FAULTS = [
     # The watcher's own.
     Fault("own-path", "the watcher and home do not hear each other", **between("offsite", "home"), play=stays, causes=OWN_PATH),
     Fault("own-line", "the watcher's cable is pulled", **cable_of("offsite"), play=goes_blind, causes=BLIND),
-    Fault("own-line-silent", "the watcher's packets vanish", **on_the_way("iifname offsite drop"), play=goes_blind, causes=BLIND),
-    Fault("dns-home", "home's name is gone from the watcher's name server", **forgotten("home.example"), play=stays, causes=OWN_PATH),
+    Fault(
+        "own-line-silent",
+        "the watcher's packets vanish",
+        **on_the_way("iifname offsite counter drop"),
+        play=goes_blind,
+        causes=BLIND,
+    ),
+    Fault(
+        "dns-home",
+        "home's name is gone from the watcher's name server",
+        **forgotten("home.example"),
+        play=stays,
+        causes=OWN_PATH,
+    ),
     Fault("dns-dead", "the watcher's name server is silent", **name_server_silent(), play=goes_blind, causes=BLIND),
     # The cloud.
     Fault(
@@ -243,7 +315,28 @@ FAULTS = [
         play=switches,
         causes=frozenset({"edge_lost_home"}),
     ),
-    Fault("providers-well", "the watcher reaches no provider; home is well", strike=providers_gone, heal=lambda lab: lab.net.pass_all(), play=stays),
-    Fault("providers-dark", "the watcher reaches no provider; home is killed", strike=providers_gone_home_dark, heal=Lab.start_home, play=switches_late, causes=CUT),
-    Fault("standby-dead", "the standby is dead; home is killed", strike=both_dead, heal=Lab.start_home, play=is_held, causes=CUT),
+    Fault(
+        "providers-well",
+        "the watcher reaches no provider; home is well",
+        strike=providers_gone,
+        **RULES,
+        play=stays,
+        config='[timing]\nverify_every = "4s"\n',
+    ),
+    Fault(
+        "providers-dark",
+        "the watcher reaches no provider; home is killed",
+        strike=providers_gone_home_dark,
+        heal=Lab.start_home,
+        play=switches_late,
+        causes=CUT,
+    ),
+    Fault(
+        "standby-dead",
+        "the standby is dead; home is killed",
+        strike=both_dead,
+        heal=Lab.start_home,
+        play=is_held,
+        causes=CUT,
+    ),
 ]

@@ -44,7 +44,7 @@ http {{
 }}
 """
 
-# The demo's durations are too short for lines that lose or delay packets; these are the defaults' proportions in a tenth of the time.
+# The demo's durations are too short for lines that lose or delay packets; these are shorter defaults, in their proportions.
 CONFIG = """
 [daemon]
 log = "info,pilotlight=debug"

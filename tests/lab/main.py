@@ -58,11 +58,13 @@ class Pool:
     """The labs that stand now; they end when this process is told to end."""
 
     def __init__(self, options):
-        self.options, self.running = options, set()
+        self.options, self.running, self.ended = options, set(), False
 
     def play(self, numbered):
         """One fault in a process of its own: its name, row and complaint."""
         number, fault = numbered
+        if self.ended:
+            return fault, None, "not played"
         scratch = self.options.scratch / fault.name
         prefix = f"{self.options.prefix}-{number}"
         words = [sys.executable, "-B", __file__, "--one", fault.name, "--prefix", prefix, "--scratch", str(scratch)]
@@ -82,7 +84,8 @@ class Pool:
         return fault, found, complaint
 
     def end(self, *_):
-        """Ends all labs."""
+        """Ends all labs and starts no more."""
+        self.ended = True
         for lab in list(self.running):
             lab.terminate()
         sys.exit(143)

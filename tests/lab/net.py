@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -99,10 +100,28 @@ class Net:
         """Ends all rules."""
         self.nft("flush", "chain", "inet", "faults", "forward")
 
+    def hits(self):
+        """How many packets met the rules."""
+        router = self.name("net")
+        rules = command("ip", "netns", "exec", router, "nft", "--json", "list", "chain", "inet", "faults", "forward")
+        parts = [part for entry in json.loads(rules)["nftables"] for part in entry.get("rule", {}).get("expr", [])]
+        return sum(part["counter"]["packets"] for part in parts if "counter" in part)
+
+    def delayed(self, place):
+        """How many packets of a place had to wait for `shape`."""
+        shapers = json.loads(command("tc", "-n", self.name(place), "-j", "-s", "qdisc", "show", "dev", "eth0"))
+        return sum(shaper["overlimits"] for shaper in shapers)
+
+    def told_unreachable(self):
+        """How often the router said that a packet cannot pass."""
+        with self.inside("net"), open("/proc/thread-self/net/snmp") as statistics:
+            names, values = (line.split() for line in statistics if line.startswith("Icmp: "))
+        return int(values[names.index("OutDestUnreachs")])
+
     def partition(self, one, other):
         """Two places no longer hear each other."""
-        self.rule(f"iifname {one} oifname {other} drop")
-        self.rule(f"iifname {other} oifname {one} drop")
+        self.rule(f"iifname {one} oifname {other} counter drop")
+        self.rule(f"iifname {other} oifname {one} counter drop")
 
     def cable(self, place, state):
         """Pulls (`down`) or plugs in (`up`) the cable of a place."""

@@ -11,6 +11,8 @@ STAY_SECS = 13
 LINGER_SECS = 3
 # Home was dark for visitors for a while before; some of them still wait.
 SETTLED = 3
+# The lab's `up_for`.
+UP_FOR_SECS = 5
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def strike(lab, fault):
 
 def heal(lab, fault):
     """The fault ends."""
+    expect(fault.bites(lab), "nobody met the fault")
     lab.say("HEALED")
     fault.heal(lab)
     return time.monotonic()
@@ -180,6 +183,22 @@ def goes_blind(lab, fault):
     return row
 
 
+def tries_again(lab, fault):
+    """Home looks well to the probe and is not to visitors: a try to go home does not last, and the next one is rarer."""
+    began = strike(lab, fault)
+    lab.until("visitors are proven to be at the standby", at_standby(lab))
+    decided = decision(lab, began)
+    cause = check_cause(lab, fault, began)
+    lab.until("home is tried", lambda now: now["totals"]["failbacks"] > 0)
+    lab.until("visitors are proven to be at the standby again", at_standby(lab))
+    asked = lab.now["up_for_seconds"]
+    expect(asked > UP_FOR_SECS, f"the next try asks for no more quiet than the first: {asked} s")
+    healed = heal(lab, fault)
+    back = come_home(lab, healed)
+    check_told_once(lab, ["suspected", "episode_over"])
+    return result(lab, fault, "standby, tried home", began, decide_secs=decided - began, cause=cause, back_secs=back)
+
+
 def does_not_flap(lab, fault):
     """A line that is ill but not dead: staying and switching are both right, going to and fro is not."""
     began = strike(lab, fault)
@@ -200,7 +219,11 @@ def switches_late(lab, fault):
     lab.until("the failover is decided", lambda now: now["phase"] == "failed_over")
     decided = decision(lab, began)
     cause = check_cause(lab, fault, began)
-    lab.linger(STAY_SECS, "it stays decided and undone", lambda now: now["phase"] == "failed_over" and now["switched"] != "verified")
+    lab.linger(
+        STAY_SECS,
+        "it stays decided and undone",
+        lambda now: now["phase"] == "failed_over" and now["switched"] != "verified",
+    )
     expect(not lab.world()["redirect"]["configured"], "the redirect went on through a partition")
     failing = [toggle["toggle"] for toggle in lab.now["toggles"] if toggle["failing"]]
     expect("redirect" in failing or "gate" in failing, f"no switch is shown as failing: {failing}")
