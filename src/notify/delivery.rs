@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
+use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const MOST_WAITING: usize = 500;
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// A disk that takes longer hangs: people are told from memory meanwhile.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
+/// A file that the disk did not let go is taken off it so much later: a restart would tell its notice again.
+const TIDY_AGAIN: Duration = Duration::from_secs(60);
 /// The first wait after a failed try; each next one is three times as long.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// The longest wait, also when the target asks for more.
@@ -67,6 +70,9 @@ pub struct Delivery {
     backoff: ExponentialBackoff,
     not_before: Instant,
     attempt: Option<BoxFuture<'static, Result<(), TellError>>>,
+    /// The places of notices that are done and whose files may still be there.
+    done: Vec<u64>,
+    tidy_at: Option<Instant>,
     disabled: bool,
     /// Work on the outbox that did not come back in time. Nothing else is begun before it ends: hanging threads do not pile up.
     hanging: Option<JoinHandle<Result<(), StoreError>>>,
@@ -76,6 +82,7 @@ enum Step {
     New(Parcel),
     Closed,
     Ended(Result<(), TellError>),
+    Tidy,
 }
 
 /// Opens the outboxes under `outbox` and makes a delivery for each target. Blocking, once at start.
@@ -157,6 +164,8 @@ impl Delivery {
             backoff: schedule(),
             not_before: Instant::now(),
             attempt: None,
+            done: Vec::new(),
+            tidy_at: None,
             disabled: false,
             hanging: None,
         }
@@ -170,6 +179,7 @@ impl Delivery {
             match self.step().await {
                 Step::New(parcel) => self.keep(parcel).await,
                 Step::Ended(result) => self.ended(result).await,
+                Step::Tidy => self.tidy().await,
                 Step::Closed => break,
             }
         }
@@ -179,6 +189,7 @@ impl Delivery {
             let result = attempt.await;
             self.ended(result).await;
         }
+        self.tidy().await;
     }
 
     /// Prepares the next try, if there is something to tell and nothing under way.
@@ -196,14 +207,29 @@ impl Delivery {
     }
 
     async fn step(&mut self) -> Step {
-        let new = |parcel: Option<Parcel>| parcel.map_or(Step::Closed, Step::New);
-        match self.attempt.as_mut() {
-            None => new(self.notices.recv().await),
-            // Cancel-safe: `recv` is by its docs, and the attempt is only lent; it goes on at the next step.
-            Some(attempt) => tokio::select! {
-                parcel = self.notices.recv() => new(parcel),
-                result = attempt => Step::Ended(result),
-            },
+        let Self {
+            notices,
+            attempt,
+            tidy_at,
+            ..
+        } = self;
+        let attempt = async {
+            match attempt.as_mut() {
+                Some(attempt) => attempt.await,
+                None => pending().await,
+            }
+        };
+        let tidy = async {
+            match *tidy_at {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        // Cancel-safe: `recv` is by its docs, and the attempt is only lent; it goes on at the next step. The sleep is made anew.
+        tokio::select! {
+            parcel = notices.recv() => parcel.map_or(Step::Closed, Step::New),
+            result = attempt => Step::Ended(result),
+            () = tidy => Step::Tidy,
         }
     }
 
@@ -309,14 +335,29 @@ impl Delivery {
     }
 
     async fn off_disk(&mut self, entry: Option<Waiting>) {
-        if let Some(Waiting { place, .. }) = entry {
-            self.on_disk(
+        self.done.extend(entry.as_ref().map(|done| done.place));
+        self.tidy().await;
+        self.tally.note(&self.name, Happening::Waiting(self.queue.len()));
+    }
+
+    /// Takes what is done off the disk. What does not go is tried again, or the next start would tell it again.
+    async fn tidy(&mut self) {
+        self.tidy_at = None;
+        if self.outbox.is_none() || self.done.is_empty() {
+            return;
+        }
+        let places = self.done.clone();
+        let gone = self
+            .on_disk(
                 "a notice that is done may be told again after a restart",
-                move |outbox| outbox.remove(place),
+                move |outbox| outbox.remove(&places),
             )
             .await;
+        if gone {
+            self.done.clear();
+        } else {
+            self.tidy_at = Some(Instant::now() + TIDY_AGAIN);
         }
-        self.tally.note(&self.name, Happening::Waiting(self.queue.len()));
     }
 
     /// Does something to the outbox, off the event loop, and tells whether it is done. `else_what` says what it means when that does not work.
@@ -379,7 +420,7 @@ mod tests {
 
     impl Notifier for Deaf {
         fn tell<'a>(&'a self, _: &'a Told, _: Option<Duration>) -> BoxFuture<'a, Result<(), TellError>> {
-            Box::pin(std::future::pending())
+            Box::pin(pending())
         }
     }
 

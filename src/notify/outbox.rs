@@ -78,17 +78,20 @@ impl Outbox {
         write_durably(&self.dir, &file_name(entry.place), &text)
     }
 
-    /// Takes a delivered or dropped notice off the disk.
-    pub(super) fn remove(&self, place: u64) -> Result<(), StoreError> {
-        let path = self.dir.join(file_name(place));
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError::Io {
-                doing: "remove",
-                path,
-                source,
-            }),
-            _ => sync_dir(&self.dir),
+    /// Takes delivered or dropped notices off the disk, as many as go. An error: not all of them went.
+    pub(super) fn remove(&self, places: &[u64]) -> Result<(), StoreError> {
+        let mut refused = Ok(());
+        for place in places {
+            let path = self.dir.join(file_name(*place));
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    let doing = "remove";
+                    refused = Err(StoreError::Io { doing, path, source });
+                }
+                _ => {}
+            }
         }
+        sync_dir(&self.dir).and(refused)
     }
 
     fn read(&self) -> io::Result<Found> {

@@ -28,6 +28,7 @@ mod layering;
 mod many_sites;
 mod metrics;
 mod notify;
+mod outbox;
 mod probe;
 mod rules_deciding;
 mod rules_guarding;

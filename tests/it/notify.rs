@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::sample::failed_over;
 use crate::scratch::Scratch;
 
-const START: Wall = Wall(1_767_225_600_000);
+pub const START: Wall = Wall(1_767_225_600_000);
 
 /// Answers by script and then with success; records every try.
 struct Recorder {
@@ -26,11 +26,11 @@ struct Recorder {
 }
 
 #[derive(Debug)]
-struct Try {
-    id: String,
-    name: String,
-    late: Option<Duration>,
-    at: Instant,
+pub struct Try {
+    pub id: String,
+    pub name: String,
+    pub late: Option<Duration>,
+    pub at: Instant,
 }
 
 impl Notifier for Recorder {
@@ -48,7 +48,7 @@ impl Notifier for Recorder {
 }
 
 #[derive(Default)]
-struct Notes(Mutex<Vec<(String, Happening)>>);
+pub struct Notes(Mutex<Vec<(String, Happening)>>);
 
 impl Tally for Notes {
     fn note(&self, target: &str, happening: Happening) {
@@ -57,25 +57,25 @@ impl Tally for Notes {
 }
 
 impl Notes {
-    fn count(&self, happening: Happening) -> usize {
+    pub fn count(&self, happening: Happening) -> usize {
         let notes = self.0.lock().unwrap();
         notes.iter().filter(|(_, noted)| *noted == happening).count()
     }
 
-    fn sent(&self) -> usize {
+    pub fn sent(&self) -> usize {
         let notes = self.0.lock().unwrap();
         let sent = |(_, noted): &&(String, Happening)| matches!(noted, Happening::Sent(_));
         notes.iter().filter(sent).count()
     }
 
-    fn waiting(&self) -> Option<Happening> {
+    pub fn waiting(&self) -> Option<Happening> {
         let notes = self.0.lock().unwrap();
         let mut waiting = notes.iter().rev().map(|(_, noted)| *noted);
         waiting.find(|noted| matches!(noted, Happening::Waiting(_)))
     }
 }
 
-fn failure(kind: TellFailure) -> Result<(), TellError> {
+pub fn failure(kind: TellFailure) -> Result<(), TellError> {
     Err(TellError {
         kind,
         detail: "as scripted".to_owned(),
@@ -83,7 +83,7 @@ fn failure(kind: TellFailure) -> Result<(), TellError> {
     })
 }
 
-fn target(name: &str, script: Vec<Result<(), TellError>>) -> (Target, mpsc::UnboundedReceiver<Try>) {
+pub fn target(name: &str, script: Vec<Result<(), TellError>>) -> (Target, mpsc::UnboundedReceiver<Try>) {
     let (tries, seen) = mpsc::unbounded_channel();
     let notifier = Arc::new(Recorder {
         script: Mutex::new(script.into()),
@@ -97,19 +97,19 @@ fn target(name: &str, script: Vec<Result<(), TellError>>) -> (Target, mpsc::Unbo
     (target, seen)
 }
 
-struct World {
-    tellers: Tellers,
-    notes: Arc<Notes>,
-    wall: SetWall,
-    clock: Clock,
-    tasks: Vec<JoinHandle<()>>,
+pub struct World {
+    pub tellers: Tellers,
+    pub notes: Arc<Notes>,
+    pub wall: SetWall,
+    pub clock: Clock,
+    pub tasks: Vec<JoinHandle<()>>,
 }
 
-fn start(outbox: &Path, targets: Vec<Target>) -> World {
+pub fn start(outbox: &Path, targets: Vec<Target>) -> World {
     start_at(START, outbox, targets)
 }
 
-fn start_at(now: Wall, outbox: &Path, targets: Vec<Target>) -> World {
+pub fn start_at(now: Wall, outbox: &Path, targets: Vec<Target>) -> World {
     let (clock, wall) = Clock::settable(now);
     let notes = Arc::new(Notes::default());
     let tally: Arc<dyn Tally> = Arc::clone(&notes) as Arc<dyn Tally>;
@@ -128,7 +128,7 @@ fn start_at(now: Wall, outbox: &Path, targets: Vec<Target>) -> World {
 }
 
 impl World {
-    fn tell(&self, what: What) -> Arc<Told> {
+    pub fn tell(&self, what: What) -> Arc<Told> {
         let notice = Notice {
             what,
             episode: Some(EpisodeId(7)),
@@ -141,7 +141,7 @@ impl World {
     }
 
     /// Stops as the daemon does.
-    async fn stop(self) -> Arc<Notes> {
+    pub async fn stop(self) -> Arc<Notes> {
         drop(self.tellers);
         for task in self.tasks {
             task.await.unwrap();
@@ -150,7 +150,7 @@ impl World {
     }
 }
 
-fn files(outbox: &Path, target: &str) -> Vec<String> {
+pub fn files(outbox: &Path, target: &str) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(outbox.join(target))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -159,7 +159,7 @@ fn files(outbox: &Path, target: &str) -> Vec<String> {
     names
 }
 
-const FAILED_OVER: What = What::FailedOver {
+pub const FAILED_OVER: What = What::FailedOver {
     after: Duration::from_secs(31),
 };
 
@@ -252,70 +252,6 @@ async fn r14_a_kill_loses_nothing_that_is_on_disk() {
     let (alive, mut tries) = target("ops", vec![]);
     let _again = start(scratch.path(), vec![alive]);
     assert_eq!(tries.recv().await.unwrap().id, first.id);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r14_a_notice_that_waits_in_the_outbox_already_is_told_once() {
-    let scratch = Scratch::new();
-    let (dead, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
-    let world = start(scratch.path(), vec![dead]);
-    let told = world.tell(FAILED_OVER);
-    let first = tries.recv().await.unwrap();
-    for task in &world.tasks {
-        task.abort();
-    }
-    let (alive, mut tries) = target("ops", vec![]);
-    let world = start_at(START + Duration::from_secs(3600), scratch.path(), vec![alive]);
-    let teller = world.tellers.of_site("home");
-    teller.tell_again(&told).safe().await;
-    world.tell(What::FailbackStarted);
-    assert_eq!(tries.recv().await.unwrap().id, first.id);
-    assert_eq!(tries.recv().await.unwrap().name, "failback_started");
-    drop(teller);
-    let notes = world.stop().await;
-    assert_eq!(notes.sent(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r14_a_notice_from_before_the_start_that_no_outbox_has_is_told_and_says_that_it_is_late() {
-    let scratch = Scratch::new();
-    let (target, mut tries) = target("ops", vec![]);
-    let world = start(scratch.path(), vec![target]);
-    let teller = world.tellers.of_site("home");
-    let notice = Notice {
-        what: FAILED_OVER,
-        episode: None,
-        wall: START,
-    };
-    let told = Arc::new(teller.word(&notice, &failed_over()));
-    world.wall.set(START + Duration::from_secs(600));
-    teller.tell_again(&told);
-    let seen = tries.recv().await.unwrap();
-    assert_eq!((seen.id, seen.late), (told.id.clone(), Some(Duration::from_secs(600))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn r14_a_notice_is_safe_once_it_is_on_disk_or_else_once_it_is_delivered() {
-    let scratch = Scratch::new();
-    fs::write(scratch.path().join("ops"), b"a file in the way").unwrap();
-    let (no_disk, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
-    let (dead, _dead_tries) = target("dead", vec![failure(TellFailure::NoAnswer); 50]);
-    let world = start(scratch.path(), vec![no_disk, dead]);
-    let teller = world.tellers.of_site("home");
-    let notice = Notice {
-        what: FAILED_OVER,
-        episode: None,
-        wall: START,
-    };
-    let began = Instant::now();
-    let receipt = teller.tell(&Arc::new(teller.word(&notice, &failed_over())));
-    receipt.safe().await;
-    assert!(
-        began.elapsed() >= Duration::from_secs(5),
-        "one target has no disk, its first try failed"
-    );
-    assert_eq!((tries.try_recv().is_ok(), tries.try_recv().is_ok()), (true, true));
-    assert_eq!(files(scratch.path(), "dead").len(), 1, "the other one has it on disk");
 }
 
 #[tokio::test(start_paused = true)]
