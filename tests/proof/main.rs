@@ -7,6 +7,8 @@
 )]
 
 mod checker;
+#[cfg(feature = "sandbox")]
+mod crash;
 
 #[expect(
     dead_code,
