@@ -12,6 +12,9 @@ use super::toggles::{Position, Role, Route};
 /// The references are asked this often whether a doubtful wall clock is right again.
 const DOUBT_EVERY: Duration = Duration::from_secs(60);
 
+/// At least so many looks are sent within `home_proof`, however seldom one looks otherwise: the first may still see the old route.
+const LOOKS_IN_PROOF: u32 = 4;
+
 impl Controller {
     /// How often to look through an eye now; `None`: not at all.
     pub(super) fn cadence(&self, eye: Eye, alarms: &mut Alarms) -> Option<Cadence> {
@@ -40,13 +43,15 @@ impl Controller {
         let interval = self.policy.interval;
         if let Proof::Out { waited } | Proof::Home { waited } = self.reconciler.proof() {
             // A look that was sent before the edge followed may hang for many seconds: the next ones go out beside it, ever more slowly.
-            // Slower by whole steps: a cadence that grew with every instant would never be due.
-            let step = self.policy.confirm_interval;
+            // Slower by whole steps: a cadence that grew with every instant would never be due. But a proof that has little time
+            // is looked for several times in it.
+            let slowest = interval.min(self.policy.home_proof / LOOKS_IN_PROOF);
+            let step = self.policy.confirm_interval.min(slowest);
             let waited = waited.read(alarms.now()).as_millis();
             let steps = waited / step.as_millis().saturating_mul(4).max(1);
             let every = step
                 .saturating_mul(u32::try_from(steps.max(1)).unwrap_or(u32::MAX))
-                .min(interval)
+                .min(slowest)
                 .max(step);
             return Cadence {
                 every,

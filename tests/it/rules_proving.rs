@@ -428,3 +428,21 @@ fn r07_patience_counts_anew_after_a_gate_was_told_to_shut_and_the_reply_was_lost
     world.run(Duration::from_millis(34_900));
     assert_eq!(world.violations, Vec::<String>::new());
 }
+
+/// Found by the simulator (seed 83): between two looks `home_proof` was over, and each way home was rolled back for ever.
+#[test]
+fn r06_home_is_looked_at_several_times_within_a_short_home_proof() {
+    let mut world = World::new(Policy {
+        interval: secs(30),
+        confirm_interval: secs(25),
+        home_proof: secs(20),
+        ..policy()
+    });
+    world.run(secs(300));
+    world.home = Home::Silent;
+    assert!(world.run_until(secs(600), |world| rests(world, Route::Standby)));
+    world.home = Home::Serving;
+    assert!(world.run_until(secs(3600), |world| world.was_told("back_home")));
+    assert!(!world.was_told("rolled_back"), "{:?}", world.told());
+    assert_eq!(world.violations.len(), 0);
+}
