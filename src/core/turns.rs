@@ -158,7 +158,8 @@ impl Controller {
         };
         episode.home_proven = true;
         let after = episode.lasted(now.wall);
-        if self.route == Route::Origin {
+        // Without a leg nobody was told of a switch: somebody else's redirect was put off, and that was told.
+        if self.route == Route::Origin && episode.leg > 0 {
             self.tell_leg("back_home", What::BackHome { after }, now);
             self.since_home = Some(Stopwatch::running(now.at));
         }

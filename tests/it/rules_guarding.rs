@@ -423,3 +423,16 @@ fn r10_a_save_that_fails_is_told_once_and_switching_goes_on_from_memory() {
     assert_eq!(world.told_times("save_failed"), 1);
     assert_eq!(world.told_times("save_works"), 1);
 }
+
+/// Found by the simulator (seed 40): a suspicion began while a redirect that somebody else had put on was being put off.
+#[test]
+fn r14_nobody_is_told_of_a_way_home_that_was_never_begun() {
+    let mut world = seen();
+    world.meddle(REDIRECT, Position::On);
+    assert!(world.run_until(secs(400), |world| world.position(REDIRECT) == Position::Off));
+    world.home = Home::Silent;
+    assert!(world.run_until(secs(10), |world| world.was_told("suspected")));
+    world.home = Home::Serving;
+    assert!(world.run_until(secs(120), |world| world.was_told("suspicion_cleared")));
+    assert!(!world.was_told("back_home"), "{:?}", world.told());
+}
