@@ -6,6 +6,7 @@
     reason = "the modules of a test binary share helpers; nothing is exported"
 )]
 
+#[expect(dead_code, reason = "the proof uses the rest of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;
 

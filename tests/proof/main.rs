@@ -19,6 +19,7 @@ mod crash;
 mod support;
 
 mod shell;
+mod sim;
 
 #[test]
 fn the_model_world_lives_a_quiet_day() {

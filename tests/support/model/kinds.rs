@@ -1,8 +1,11 @@
 //! How home, the standby and the providers may fare, and what is still to happen.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
-use pilotlight::core::{Action, Breakage, Failure, Instant, OpId, Outcome, Position, Sighting, ToggleKey};
+use pilotlight::core::{
+    Action, Breakage, Failure, Instant, OpId, Outcome, Position, Reflection, Sighting, Snapshot, ToggleKey,
+};
 
 /// How home fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,16 @@ pub enum Fate {
     Late(Duration),
 }
 
+/// How the disk under the state file fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFares {
+    Well,
+    /// A save takes this long.
+    Slow(Duration),
+    /// No save works; what is on disk stays.
+    Fails,
+}
+
 /// One remote switch.
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -51,11 +64,39 @@ pub struct Remote {
     pub version: u64,
     pub fates: Vec<Fate>,
     pub fate: Fate,
+    /// Of a thousand calls so many meet a fate by chance.
+    pub trouble: u64,
+    /// A call takes this long.
+    pub takes: Duration,
     /// Another site wants it on.
     pub held: bool,
-    pub told_on_since: Option<Instant>,
     /// Somebody edited the object; the next read tells.
     pub edited: bool,
+    /// What visitors see follows the record after this time; the world's own lag if not given.
+    pub lag: Option<Duration>,
+    /// While it follows it goes to and fro.
+    pub flaps: bool,
+    /// It goes off by itself then.
+    pub lapses_at: Option<Instant>,
+}
+
+impl Remote {
+    pub const fn new() -> Self {
+        Self {
+            position: Position::Off,
+            moved_at: Instant::ZERO,
+            version: 0,
+            fates: Vec::new(),
+            fate: Fate::Done,
+            trouble: 0,
+            takes: Duration::from_millis(200),
+            held: false,
+            edited: false,
+            lag: None,
+            flaps: false,
+            lapses_at: None,
+        }
+    }
 }
 
 /// A wrong order that core would never give; the world has to notice it.
@@ -73,11 +114,18 @@ pub enum Plant {
     WriteWhilePaused,
     /// A write before its intent is on disk.
     WriteBeforeIntent,
+    /// The references are said to answer although the line is cut.
+    LyingMirror,
+    /// Nobody counts the calls.
+    NoBudget,
+    /// Core hears of nothing any more, and its deadlines are not kept.
+    Deaf,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Pending {
     Probe {
+        number: u64,
         sent_at: Instant,
         scheduled: bool,
         outcome: Outcome,
@@ -88,6 +136,12 @@ pub enum Pending {
     },
     Mirror {
         id: OpId,
+        reflection: Option<Reflection>,
+    },
+    /// A write that waited for its intent to be on disk leaves.
+    Start {
+        id: OpId,
+        action: Action,
     },
     Op {
         id: OpId,
@@ -103,6 +157,42 @@ pub enum Pending {
         position: Position,
         version: u64,
     },
+    /// A slow save reaches the disk.
+    OnDisk {
+        snapshot: Box<Snapshot>,
+    },
+    /// A save ended, or is given up.
+    Saved {
+        in_time: bool,
+    },
+}
+
+/// Something to come; the earliest is the greatest.
+#[derive(Debug)]
+pub struct Item {
+    pub at: Instant,
+    pub sequence: u64,
+    pub what: Pending,
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Item {}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Item {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
 }
 
 /// What happened, in order.

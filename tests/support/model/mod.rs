@@ -1,31 +1,50 @@
-//! A model world for core: home, edge, mirror, three remote switches and visitors, driven in simulated time.
+//! A model world for core: home, edge, mirror, remote switches, disk and visitors, driven in simulated time.
+//!
+//! The rule tests set its fields by hand; the simulator of `tests/proof` sets them by chance. Every step is audited ([`audit`]).
 
+mod audit;
+mod chance;
+mod decisions;
+mod disk;
+mod glimpse;
+mod invariants;
 mod kinds;
+mod liveness;
+mod notices;
+mod operations;
 mod providers;
 mod readings;
 mod sights;
+mod step;
+mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use kinds::Pending;
-pub use kinds::{Fate, Home, Plant, Remote, Standby, Write};
+pub use audit::Audit;
+pub use chance::{Chance, mix};
+pub use glimpse::Glimpse;
+pub use invariants::Invariant;
+pub use kinds::{DiskFares, Fate, Home, Plant, Remote, Standby, Write};
+use kinds::{Item, Pending};
+pub use liveness::Tally;
 pub use readings::{find, rests};
+pub use step::Line;
 
 use pilotlight::core::machine::Pin;
 use pilotlight::core::{
-    Action, BrokenStandby, ClockCheck, Command, Controller, DriftPolicy, Event, Faculties, Failback, Failure,
-    FailureKind, Instant, Notice, Now, OpId, Order, Policy, Position, Reflection, Role, Snapshot, ToggleKey, Wall,
-    controller::Layout,
+    BrokenStandby, ClockCheck, Command, Controller, DriftPolicy, Event, Faculties, Failback, Instant, Notice, Now,
+    OpId, Order, Policy, Position, Reflection, Role, Snapshot, ToggleKey, Wall, controller::Layout,
 };
+use pilotlight::probe::schedule::{Cadence, Schedule};
+use pilotlight::toggle::budget::Budget;
 
 /// The wall clock when a world begins.
 pub const EPOCH: Wall = Wall(1_790_000_000_000);
 /// The driver gives up on an operation after this time.
 pub const TOGGLE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Core may ask to be woken at one instant this often.
-const MOST_WAKES: u32 = 3;
+/// A snooze lasts so long unless it is renewed.
+const SNOOZE: Duration = Duration::from_secs(3600);
 
 /// The site's gate.
 pub const GATE: ToggleKey = ToggleKey {
@@ -91,28 +110,57 @@ pub struct World {
     pub edge_caches: bool,
     pub loops: bool,
     pub mirror: Reflection,
+    /// The watcher's own line is cut: no probe, look or call gets anywhere.
+    pub cut_off: bool,
     pub propagation: Duration,
     pub edge_lag: Duration,
     pub slow_edge: Duration,
     pub remotes: BTreeMap<ToggleKey, Remote>,
     pub disk: Option<Snapshot>,
+    pub disk_fares: DiskFares,
     pub writes: Vec<Write>,
     pub sets: u64,
     pub notices: Vec<(Instant, Notice)>,
     /// When core asked to have credentials and connections ready.
     pub warmed: Vec<Instant>,
-    /// Whether broken rules of order are recorded (foreign writers make some of them unavoidable).
+    /// Broken invariants, in words.
     pub violations: Vec<String>,
     pub probes_run: bool,
     pub plant: Option<Plant>,
-    pending: Vec<(Instant, u64, Pending)>,
+    /// Calls are counted against the real budget of each provider.
+    pub metered: bool,
+    /// Quiet probes of a healthy home are left out, but for the last before something happens.
+    pub hurries: bool,
+    /// Whoever drives the world says when it changes: then it can be asked to come to rest in time.
+    pub announced: bool,
+    /// Nothing was changed from outside since, as far as that is announced.
+    pub calm_since: Instant,
+    pub tally: Tally,
+    pub chance: Chance,
+    pub audit: Audit,
+    /// What the process showed last, and whether it lives.
+    pub glimpse: Glimpse,
+    pub alive: bool,
+    /// The last lines of the story, when it is wanted.
+    pub story: Option<Vec<Line>>,
+    /// A digest of everything that was done and told.
+    pub history: u64,
+    pending: BinaryHeap<Item>,
     sequence: u64,
-    next_probe: Instant,
-    confirming: u32,
+    schedule: Schedule,
     in_flight: BTreeMap<ToggleKey, OpId>,
+    budgets: [Budget; 2],
     wall_jump: i64,
     woken: (Instant, u32),
-    snooze_until: Option<Instant>,
+    next_lapse: Option<Instant>,
+    save_ends: Instant,
+    disk_busy_until: Instant,
+    /// What was saved last says that nothing is under way.
+    saved_at_peace: bool,
+    /// The process said that it has observed enough.
+    seen_enough: bool,
+    /// The last probe that ended was quiet: it was well and moved nothing.
+    quiet: bool,
 }
 
 /// Everything proven by the references.
@@ -133,6 +181,17 @@ pub const DARK: Reflection = Reflection {
     clock: ClockCheck::Unknown,
 };
 
+fn cadence(policy: &Policy) -> Cadence {
+    let timeout = secs(4).min(policy.interval * 4 / 5);
+    Cadence {
+        interval: policy.interval,
+        timeout,
+        confirm_interval: policy.confirm_interval,
+        hedge_after: secs(1).min(timeout / 2),
+        failures_wanted: policy.unhealthy_threshold,
+    }
+}
+
 impl World {
     pub fn new(policy: Policy) -> Self {
         Self::with(
@@ -146,30 +205,15 @@ impl World {
 
     pub fn with(policy: Policy, layout: Layout) -> Self {
         let now = Instant::at(secs(1));
-        let remote = Remote {
-            position: Position::Off,
-            moved_at: Instant::ZERO,
-            version: 0,
-            fates: Vec::new(),
-            fate: Fate::Done,
-            held: false,
-            told_on_since: None,
-            edited: false,
+        let remotes = layout.toggles.iter().map(|key| (*key, Remote::new())).collect();
+        let clock = Now {
+            at: now,
+            wall: EPOCH + secs(1),
         };
-        let remotes = layout.toggles.iter().map(|key| (*key, remote.clone())).collect();
-        let controller = Controller::new(
-            policy.clone(),
-            layout.clone(),
-            None,
-            42,
-            Now {
-                at: now,
-                wall: EPOCH + secs(1),
-            },
-        );
         let mut world = Self {
             now,
-            controller,
+            controller: Controller::new(policy.clone(), layout.clone(), None, 42, clock),
+            schedule: Schedule::new(cadence(&policy), now),
             policy,
             layout,
             home: Home::Serving,
@@ -179,11 +223,13 @@ impl World {
             edge_caches: false,
             loops: false,
             mirror: CLEAR,
+            cut_off: false,
             propagation: secs(60),
             edge_lag: secs(1),
             slow_edge: secs(17),
             remotes,
             disk: None,
+            disk_fares: DiskFares::Well,
             writes: Vec::new(),
             sets: 0,
             notices: Vec::new(),
@@ -191,14 +237,29 @@ impl World {
             violations: Vec::new(),
             probes_run: true,
             plant: None,
-            pending: Vec::new(),
+            metered: false,
+            hurries: false,
+            announced: false,
+            calm_since: now,
+            tally: Tally::new(now),
+            chance: Chance::new(42),
+            audit: Audit::new(now),
+            glimpse: Glimpse::default(),
+            alive: true,
+            story: None,
+            history: 0,
+            pending: BinaryHeap::new(),
             sequence: 0,
-            next_probe: now,
-            confirming: 0,
             in_flight: BTreeMap::new(),
+            budgets: <[Budget; 2]>::default(),
             wall_jump: 0,
             woken: (Instant::ZERO, 0),
-            snooze_until: None,
+            next_lapse: None,
+            save_ends: Instant::ZERO,
+            disk_busy_until: Instant::ZERO,
+            saved_at_peace: false,
+            seen_enough: false,
+            quiet: false,
         };
         world.feed(Event::Woke);
         world
@@ -213,36 +274,72 @@ impl World {
         }
     }
 
+    /// Something changes from outside: the calm counts from here.
+    pub fn disturb(&mut self) {
+        self.calm_since = self.now;
+        self.quiet = false;
+    }
+
     /// Sets the wall clock forward or back.
     pub fn jump_wall(&mut self, by_secs: i64) {
+        self.disturb();
         self.wall_jump += by_secs * 1000;
         self.feed(Event::Gap);
     }
 
-    /// kill -9 and a new start from what is on disk. Replies to the dead process are lost; its writes in flight may still be applied.
+    /// The process is stopped for a while; everything that came meanwhile is found afterwards.
+    pub fn sleep(&mut self, span: Duration) {
+        self.now = self.now + span;
+        self.disturb();
+        self.feed(Event::Gap);
+    }
+
+    /// kill -9 and a new start from what is on disk.
     pub fn crash_and_restart(&mut self) {
-        let applying: Vec<_> = std::mem::take(&mut self.pending)
-            .into_iter()
-            .filter_map(|(at, sequence, pending)| match pending {
-                Pending::Op {
-                    action: Action::Set(key, position),
-                    fate: Fate::Done | Fate::LostReply,
-                    ..
-                } => {
-                    let version = self.remotes[&key].version;
-                    Some((at, sequence, Pending::Apply { key, position, version }))
-                }
-                Pending::Apply { .. } => Some((at, sequence, pending)),
-                _ => None,
-            })
-            .collect();
-        self.pending = applying;
+        self.crash();
+        self.start();
+    }
+
+    /// kill -9. Replies to the dead process are lost; its writes in flight may still be applied.
+    pub fn crash(&mut self) {
+        let pending = std::mem::take(&mut self.pending).into_sorted_vec();
+        for item in pending.into_iter().rev() {
+            if let Some(what) = self.outlives(item.what) {
+                self.pending.push(Item { what, ..item });
+            }
+        }
         self.in_flight.clear();
-        self.next_probe = self.now;
-        self.confirming = 0;
+        self.audit.crashed(self.disk_busy_until > self.now);
+        self.disk_busy_until = Instant::ZERO;
+        self.save_ends = Instant::ZERO;
+        self.alive = false;
+        self.disturb();
+        self.record(6, 1, || "the process dies".into());
+        self.quiet = false;
+    }
+
+    /// A new process starts from what is on disk.
+    pub fn start(&mut self) {
+        self.budgets = <[Budget; 2]>::default();
+        self.schedule = Schedule::new(cadence(&self.policy), self.now);
         let clock = self.clock();
         self.controller = Controller::new(self.policy.clone(), self.layout.clone(), self.disk.as_ref(), 43, clock);
+        self.alive = true;
+        self.seen_enough = false;
+        self.saved_at_peace = false;
+        self.audit.restarted(self.now, self.disk.as_ref());
+        self.disturb();
+        self.record(6, 0, || "a new process starts".into());
+        self.glimpse = Glimpse::of(&self.controller.status(clock));
         self.feed(Event::Woke);
+    }
+
+    /// The settings are read anew.
+    pub fn reload(&mut self, policy: Policy) {
+        self.policy = policy.clone();
+        self.disturb();
+        self.schedule = Schedule::new(cadence(&policy), self.now);
+        self.feed(Event::Reloaded(Box::new(policy)));
     }
 
     /// Loses what is on disk.
@@ -258,126 +355,21 @@ impl World {
             author: "alice".into(),
             reason: "test".into(),
         };
+        self.audit.commanded(self.now);
+        self.disturb();
         self.feed(Event::Commanded(Command { order, pin }));
     }
 
     /// Somebody else moves a toggle at the provider.
     pub fn meddle(&mut self, key: ToggleKey, position: Position) {
+        self.disturb();
+        if self.position(key) != position {
+            self.audit.meddled(key, self.now);
+        }
         self.apply(key, position);
     }
 
     pub fn remote(&mut self, key: ToggleKey) -> &mut Remote {
         self.remotes.get_mut(&key).expect("the layout has it")
-    }
-
-    /// Runs until `condition` holds; false if it does not within `limit`.
-    pub fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
-        let end = self.now + limit;
-        while !condition(self) {
-            if !self.step(end) {
-                return condition(self);
-            }
-        }
-        true
-    }
-
-    /// Runs for a while.
-    pub fn run(&mut self, span: Duration) {
-        let end = self.now + span;
-        while self.step(end) {}
-    }
-
-    /// The next thing happens, if it does so before `end`.
-    fn step(&mut self, end: Instant) -> bool {
-        let pending = self.pending.iter().map(|(at, sequence, _)| (*at, *sequence)).min();
-        let probe = if self.probes_run {
-            self.next_probe
-        } else {
-            end + secs(1)
-        };
-        let wake = self.controller.next_deadline().unwrap_or(end + secs(1));
-        let next = pending.map_or(probe.min(wake), |(at, _)| at.min(probe).min(wake));
-        if next > end {
-            self.now = end;
-            return false;
-        }
-        self.now = self.now.max(next);
-        self.let_snooze_lapse();
-        if let Some((at, sequence)) = pending
-            && at <= next
-        {
-            let index = self
-                .pending
-                .iter()
-                .position(|(_, number, _)| *number == sequence)
-                .expect("just found");
-            let (_, _, what) = self.pending.swap_remove(index);
-            self.happen(what);
-        } else if probe <= next {
-            self.next_probe = self.next_probe + self.policy.interval;
-            self.send_probe(true);
-        } else {
-            self.wake();
-        }
-        self.check();
-        true
-    }
-
-    /// The deadline has come. More than a few at one instant are a loop that never waits.
-    fn wake(&mut self) {
-        self.woken = match self.woken {
-            (at, times) if at == self.now => (at, times + 1),
-            _ => (self.now, 1),
-        };
-        if self.woken.1 > MOST_WAKES {
-            self.violations
-                .push(format!("{:?}: woken {} times at one instant", self.now, self.woken.1));
-        }
-        self.feed(Event::Woke);
-    }
-
-    fn later(&mut self, after: Duration, what: Pending) {
-        self.sequence += 1;
-        self.pending.push((self.now + after, self.sequence, what));
-    }
-
-    fn happen(&mut self, what: Pending) {
-        match what {
-            Pending::Probe {
-                sent_at,
-                scheduled,
-                outcome,
-            } => {
-                if outcome.is_ok() {
-                    self.confirming = 0;
-                } else if self.confirming < self.policy.unhealthy_threshold - 1 {
-                    self.confirming += 1;
-                    self.send_probe(false);
-                }
-                self.feed(Event::Probed {
-                    sent_at,
-                    scheduled,
-                    outcome,
-                });
-            }
-            Pending::Look { id, sighting } => self.feed(Event::Looked { id, sighting }),
-            Pending::Mirror { id } => {
-                let reflection = self.mirror;
-                self.feed(Event::Mirrored { id, reflection });
-            }
-            Pending::Op { id, action, fate } => self.finish(id, action, fate),
-            Pending::TimedOut { id } => {
-                self.in_flight.retain(|_, flight| *flight != id);
-                self.feed(Event::Settled {
-                    id,
-                    result: Err(Failure::new(FailureKind::NoAnswer)),
-                });
-            }
-            Pending::Apply { key, position, version } => {
-                if key.role != Role::Gate || self.remotes[&key].version == version {
-                    self.apply(key, position);
-                }
-            }
-        }
     }
 }

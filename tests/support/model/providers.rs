@@ -1,70 +1,12 @@
-//! Effects carried out: operations at the providers with their fates, looks, and the rules of order that are checked meanwhile.
+//! The records at the providers, and how what visitors see follows them.
 
 use std::time::Duration;
 
-use pilotlight::core::{Action, Effect, Event, Eye, Instant, OpId, Position, Role, Sighting, ToggleKey, View};
+use pilotlight::core::{Instant, Observed, Position, Role, ToggleKey};
 
-use super::{Fate, GATE, Home, Pending, Plant, REDIRECT, SILENCE, TOGGLE_TIMEOUT, World, Write, secs};
+use super::{Standby, World, mix, secs};
 
 impl World {
-    pub(super) fn finish(&mut self, id: OpId, action: Action, fate: Fate) {
-        let (key, wanted) = match action {
-            Action::Observe(key) => (key, None),
-            Action::Set(key, position) => (key, Some(position)),
-            Action::Look(_) => unreachable!("looks are not operations"),
-        };
-        match fate {
-            Fate::Fails(failure) => {
-                self.in_flight.remove(&key);
-                self.feed(Event::Settled {
-                    id,
-                    result: Err(failure),
-                });
-            }
-            Fate::LostReply | Fate::Late(_) => {
-                if let (Some(position), Fate::LostReply) = (wanted, fate) {
-                    self.write(key, position);
-                } else if let (Some(position), Fate::Late(after)) = (wanted, fate)
-                    && self.position(key) != position
-                {
-                    let version = self.remotes[&key].version;
-                    self.later(after, Pending::Apply { key, position, version });
-                }
-                self.later(TOGGLE_TIMEOUT.saturating_sub(secs(1)), Pending::TimedOut { id });
-            }
-            Fate::Done => {
-                if let Some(position) = wanted {
-                    let held = self.remotes.get(&key).is_some_and(|remote| remote.held);
-                    if !(held && position == Position::Off) {
-                        self.write(key, position);
-                    }
-                }
-                self.in_flight.remove(&key);
-                let observed = self.observe(key, wanted.is_none());
-                self.remote(key).edited = false;
-                self.feed(Event::Settled {
-                    id,
-                    result: Ok(observed),
-                });
-            }
-        }
-    }
-
-    /// A write that pilotlight sent reaches the provider.
-    pub(super) fn write(&mut self, key: ToggleKey, position: Position) {
-        if key.role == Role::Silence && position == Position::On {
-            self.snooze_until = Some(self.now + secs(3600));
-        }
-        if self.position(key) != position {
-            self.writes.push(Write {
-                at: self.now,
-                key,
-                position,
-            });
-            self.apply(key, position);
-        }
-    }
-
     pub(super) fn apply(&mut self, key: ToggleKey, position: Position) {
         let now = self.now;
         let remote = self.remote(key);
@@ -72,176 +14,94 @@ impl World {
             remote.position = position;
             remote.moved_at = now;
             remote.version += 1;
+            if remote.lag.is_some() {
+                // The spread of a grant: mostly one to two minutes, now and then seconds or seven minutes.
+                let lag = self.chance.lognormal(secs(70), 0.8).clamp(secs(5), secs(420));
+                self.remote(key).lag = Some(lag);
+            }
+            self.record(5, key.role as u64, || {
+                format!("{key} is {} at the provider", position.label())
+            });
         }
-    }
-
-    /// Gives core an event and carries out the effects.
-    pub fn feed(&mut self, event: Event) {
-        let clock = self.clock();
-        for effect in self.controller.handle(event, clock) {
-            match effect {
-                Effect::Save(snapshot) => self.disk = Some(*snapshot),
-                Effect::Notify(notice) => self.notices.push((self.now, notice)),
-                Effect::Warm => self.warmed.push(self.now),
-                Effect::Act { id, action } => {
-                    self.act(id, action);
-                    self.act_out(action);
-                }
-            }
-        }
-    }
-
-    /// Carries out what is planted, after what core asked for.
-    fn act_out(&mut self, action: Action) {
-        let wrong = match (self.plant, action) {
-            (Some(Plant::RedirectBeforeProof), Action::Set(GATE, Position::On)) => Action::Set(REDIRECT, Position::On),
-            (Some(Plant::GateBeforeDrain), Action::Set(REDIRECT, Position::Off)) => Action::Set(GATE, Position::Off),
-            (Some(Plant::GateUnderRedirect), Action::Look(Eye::Visitor)) if self.redirects() => {
-                Action::Set(GATE, Position::Off)
-            }
-            (Some(Plant::Doubled), Action::Set(..)) => action,
-            (Some(Plant::WriteWhilePaused), Action::Look(Eye::Visitor))
-                if self.controller.status(self.clock()).mode.label() == "paused" =>
-            {
-                Action::Set(GATE, Position::On)
-            }
-            (Some(Plant::WriteBeforeIntent), Action::Look(Eye::Visitor)) => Action::Set(SILENCE, Position::On),
-            _ => return,
-        };
-        self.sequence += 1;
-        self.act(OpId(u64::MAX - self.sequence), wrong);
     }
 
     /// A snooze that nobody renewed ends by itself.
-    pub(super) fn let_snooze_lapse(&mut self) {
-        if self.snooze_until.is_some_and(|until| until <= self.now) {
-            self.snooze_until = None;
-            self.apply(SILENCE, Position::Off);
+    pub(super) fn let_silences_lapse(&mut self) {
+        if self.next_lapse.is_none_or(|next| next > self.now) {
+            return;
         }
-    }
-
-    pub(super) fn act(&mut self, id: OpId, action: Action) {
-        match action {
-            Action::Look(Eye::Mirror) => self.later(Duration::from_millis(100), Pending::Mirror { id }),
-            Action::Look(Eye::Visitor) => {
-                let (sighting, took) = self.visit();
-                self.later(took, Pending::Look { id, sighting });
-            }
-            Action::Look(Eye::Standby) => {
-                let took = Duration::from_millis(100);
-                let sighting = Sighting {
-                    view: self.standby_view(),
-                    redirect: None,
-                    took,
-                };
-                self.later(took, Pending::Look { id, sighting });
-            }
-            Action::Look(Eye::Edge) => {
-                let quick = Duration::from_millis(100);
-                let (view, took) = match self.home {
-                    Home::Serving | Home::OwnPathBroken | Home::BadCertificate | Home::AppBroken => (View::Home, quick),
-                    Home::Refusing => (View::EdgeLostHome(521), quick),
-                    Home::Silent | Home::EdgeLost => (View::EdgeLostHome(522), self.slow_edge),
-                };
-                self.later(
-                    took,
-                    Pending::Look {
-                        id,
-                        sighting: Sighting {
-                            view,
-                            redirect: None,
-                            took,
-                        },
-                    },
-                );
-            }
-            Action::Observe(key) | Action::Set(key, _) => self.operate(id, key, action),
-        }
-    }
-
-    pub(super) fn operate(&mut self, id: OpId, key: ToggleKey, action: Action) {
-        if self.in_flight.insert(key, id).is_some() {
-            self.violations
-                .push(format!("{:?}: two operations in flight on {key}", self.now));
-        }
-        if let Action::Set(_, position) = action {
-            self.sets += 1;
-            self.check_intent(key, position);
-            self.check_set(key, position);
-            if self.controller.status(self.clock()).mode.label() == "paused" {
-                self.violations.push(format!("{:?}: {key} set while paused", self.now));
-            }
-        }
-        let remote = self.remote(key);
-        let fate = if remote.fates.is_empty() {
-            remote.fate
-        } else {
-            remote.fates.remove(0)
-        };
-        self.later(Duration::from_millis(200), Pending::Op { id, action, fate });
-    }
-
-    /// Intent is on disk before a write leaves.
-    fn check_intent(&mut self, key: ToggleKey, position: Position) {
-        let recorded = self.disk.as_ref().is_some_and(|snapshot| {
-            snapshot
-                .toggles
-                .iter()
-                .any(|record| record.key == key && record.desired == position)
-        });
-        if !recorded {
-            self.violations
-                .push(format!("{:?}: {key} set before the intent was saved", self.now));
-        }
-    }
-
-    /// Rules of order, checked when a write is about to leave.
-    pub(super) fn check_set(&mut self, key: ToggleKey, position: Position) {
         let now = self.now;
-        if key == GATE && position == Position::On {
-            let remote = self.remote(GATE);
-            remote.told_on_since = remote.told_on_since.or(Some(now));
+        let due: Vec<ToggleKey> = self
+            .remotes
+            .iter_mut()
+            .filter_map(|(key, remote)| remote.lapses_at.take_if(|at| *at <= now).map(|_| *key))
+            .collect();
+        for key in due {
+            self.apply(key, Position::Off);
         }
-        if key == GATE && position == Position::Off {
-            let gate = &self.remotes[&GATE];
-            let Some(redirect) = self.remotes.get(&REDIRECT) else {
-                self.remote(GATE).told_on_since = None;
-                return;
-            };
-            if redirect.position == Position::On {
-                self.violations
-                    .push(format!("{now:?}: gate told to shut while the redirect is on"));
-            }
-            if gate.position == Position::On
-                && redirect.moved_at != Instant::ZERO
-                && now.since(redirect.moved_at) < self.policy.drain
-            {
-                self.violations
-                    .push(format!("{now:?}: gate told to shut before the drain ended"));
-            }
-            self.remote(GATE).told_on_since = None;
+        self.next_lapse = self.remotes.values().filter_map(|remote| remote.lapses_at).min();
+    }
+
+    /// Whether visitors get into the standby now.
+    pub fn gate_open(&self) -> bool {
+        self.of(Role::Gate).all(|key| self.seen(key) == Position::On)
+    }
+
+    /// Whether the edge redirects visitors now.
+    pub fn redirects(&self) -> bool {
+        self.of(Role::Redirect).any(|key| self.seen(key) == Position::On)
+    }
+
+    pub(super) fn of(&self, role: Role) -> impl Iterator<Item = ToggleKey> {
+        self.remotes.keys().copied().filter(move |key| key.role == role)
+    }
+
+    /// What visitors see of a toggle now.
+    pub(super) fn seen(&self, key: ToggleKey) -> Position {
+        let remote = &self.remotes[&key];
+        let lag = remote.lag.unwrap_or(match key.role {
+            Role::Gate => self.propagation,
+            Role::Redirect | Role::Silence => self.edge_lag,
+        });
+        let age = self.now.since(remote.moved_at);
+        if age >= lag || remote.moved_at == Instant::ZERO {
+            return remote.position;
         }
-        let redirects_anew = key == REDIRECT && position == Position::On && self.position(REDIRECT) == Position::Off;
-        if redirects_anew && !self.gate_open() && self.patience_lasts() {
-            self.violations
-                .push(format!("{now:?}: redirect told to go on before the gate was open"));
+        let follows = remote.flaps && flapped(remote.moved_at, age, lag);
+        match (remote.position, follows) {
+            (position, true) => position,
+            (Position::On, false) => Position::Off,
+            (Position::Off, false) => Position::On,
         }
     }
 
-    /// Checked on the world after every step.
-    pub(super) fn check(&mut self) {
-        if self.redirects() && !self.gate_open() && self.patience_lasts() {
-            self.violations.push(format!(
-                "{:?}: visitors meet a shut gate although patience lasts",
-                self.now
-            ));
-        }
+    /// Whether a toggle's effect still follows its record.
+    pub(super) fn is_spreading(&self, key: ToggleKey) -> bool {
+        let remote = &self.remotes[&key];
+        remote.moved_at != Instant::ZERO && self.now.since(remote.moved_at) < remote.lag.unwrap_or(self.propagation)
     }
 
-    fn patience_lasts(&self) -> bool {
-        self.remotes.get(&GATE).is_some_and(|gate| {
-            gate.told_on_since
-                .is_none_or(|since| self.now.since(since) < self.policy.gate_patience)
-        })
+    pub(super) fn observe(&self, key: ToggleKey, fully: bool) -> Observed {
+        let remote = &self.remotes[&key];
+        let effective = (fully && key.role == Role::Gate && self.standby == Standby::Serving).then_some(self.seen(key));
+        let lapses_in = (key.role == Role::Silence && remote.position == Position::On)
+            .then_some(remote.lapses_at)
+            .flatten()
+            .map(|until| until.since(self.now));
+        Observed {
+            configured: Some(remote.position),
+            effective,
+            lapses_in,
+            held_by_other: remote.held,
+            edited: remote.edited,
+        }
     }
+}
+
+/// While a change spreads, more and more of the provider's front ends know of it: who is asked in this half second?
+fn flapped(moved_at: Instant, age: Duration, lag: Duration) -> bool {
+    let bucket = age.as_millis() / 500;
+    let salt = moved_at.since_start().as_millis() ^ (bucket << 40);
+    let drawn = mix(u64::try_from(salt & u128::from(u64::MAX)).expect("masked")) % 1000;
+    u128::from(drawn) * lag.as_millis() < 1000 * age.as_millis()
 }

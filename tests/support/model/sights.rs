@@ -2,39 +2,19 @@
 
 use std::time::Duration;
 
-use pilotlight::core::{
-    Faculties, Failing, Instant, Observed, Outcome, Position, Role, Sighting, ToggleKey, View, Why,
-};
+use pilotlight::core::{Faculties, Failing, Outcome, Part, Position, Sighting, View, Why};
+use pilotlight::probe::schedule::Dispatch;
 
-use super::{GATE, Home, Pending, REDIRECT, Standby, World, secs};
+use super::{Home, Pending, Standby, World, secs};
+
+/// A probe of a healthy home takes this long.
+pub const WELL_TAKES: Duration = Duration::from_millis(50);
 
 impl World {
-    /// Whether visitors get into the standby now.
-    pub fn gate_open(&self) -> bool {
-        self.lagged(GATE, self.propagation) == Position::On
-    }
-
-    /// Whether the edge redirects visitors now.
-    pub fn redirects(&self) -> bool {
-        self.lagged(REDIRECT, self.edge_lag) == Position::On
-    }
-
-    pub(super) fn lagged(&self, key: ToggleKey, lag: Duration) -> Position {
-        let Some(remote) = self.remotes.get(&key) else {
-            return if key == GATE { Position::On } else { Position::Off };
-        };
-        let settled = self.now.since(remote.moved_at) >= lag || remote.moved_at == Instant::ZERO;
-        match (remote.position, settled) {
-            (position, true) => position,
-            (Position::On, false) => Position::Off,
-            (Position::Off, false) => Position::On,
-        }
-    }
-
     /// What a visitor gets now, and after how long.
-    pub fn visit(&self) -> (Sighting, Duration) {
+    pub fn visit(&self) -> Sighting {
         let quick = Duration::from_millis(100);
-        let seen = |view, redirect, took| (Sighting { view, redirect, took }, took);
+        let seen = |view, redirect, took| Sighting { view, redirect, took };
         if !self.edge_works {
             return seen(View::EdgeBroken, None, secs(2));
         }
@@ -68,7 +48,7 @@ impl World {
         }
     }
 
-    pub(super) fn send_probe(&mut self, scheduled: bool) {
+    pub(super) fn send_probe(&mut self, dispatch: Dispatch) {
         let used = Faculties {
             resolver: true,
             ipv4: true,
@@ -77,9 +57,9 @@ impl World {
         let failed = |why| Outcome::Failed(Failing { why, used });
         let timeout = Duration::from_secs(4).min(self.policy.interval * 4 / 5);
         let (outcome, took) = match self.home {
-            _ if self.mirror.answered == 0 => (failed(Why::Dns), Duration::from_millis(10)),
-            Home::Serving | Home::EdgeLost | Home::AppBroken => (Outcome::Ok, Duration::from_millis(50)),
-            Home::Silent | Home::OwnPathBroken => (failed(Why::Timeout(pilotlight::core::Part::Connect)), timeout),
+            _ if self.cut_off || self.mirror.answered == 0 => (failed(Why::Dns), Duration::from_millis(10)),
+            Home::Serving | Home::EdgeLost | Home::AppBroken => (Outcome::Ok, WELL_TAKES),
+            Home::Silent | Home::OwnPathBroken => (failed(Why::Timeout(Part::Connect)), timeout),
             Home::Refusing => (failed(Why::Refused), Duration::from_millis(5)),
             Home::BadCertificate => (failed(Why::Certificate), Duration::from_millis(50)),
         };
@@ -87,28 +67,11 @@ impl World {
         self.later(
             took,
             Pending::Probe {
+                number: dispatch.number,
                 sent_at,
-                scheduled,
+                scheduled: dispatch.scheduled,
                 outcome,
             },
         );
-    }
-
-    pub(super) fn observe(&self, key: ToggleKey, fully: bool) -> Observed {
-        let remote = &self.remotes[&key];
-        let effective = (fully && key.role == Role::Gate && self.standby == Standby::Serving)
-            .then_some(if self.gate_open() { Position::On } else { Position::Off });
-        let lapses_in = (key.role == Role::Silence).then_some(
-            self.snooze_until
-                .filter(|_| remote.position == Position::On)
-                .map(|until| until.since(self.now)),
-        );
-        Observed {
-            configured: Some(remote.position),
-            effective,
-            lapses_in: lapses_in.flatten(),
-            held_by_other: remote.held,
-            edited: remote.edited,
-        }
     }
 }
