@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lab import PROVIDERS, Lab, place
-from scenarios import Result, does_not_flap, goes_blind, is_held, stays, switches, switches_late, tries_again
+from scenarios import (
+    LINGER_SECS,
+    Result,
+    does_not_flap,
+    goes_blind,
+    is_held,
+    sees_later,
+    stays,
+    switches,
+    switches_late,
+    tries_again,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,8 @@ class Fault:
     causes: frozenset[str] = field(default=frozenset())
     config: str = ""
     may_lose: int = 0
+    # Whether home may be seen to answer again while the fault lasts.
+    may_relapse: bool = False
     # Whether the fault has met anybody, asked just before it ends: one that nobody notices would prove nothing.
     bites: Callable[[Lab], bool] = lambda _: True
 
@@ -171,6 +184,21 @@ def providers_gone_home_dark(lab):
     lab.signal_home(signal.SIGKILL)
 
 
+def blind_and_dark(lab):
+    """The watcher's line dies, and then home."""
+    lab.net.cable("offsite", "down")
+    lab.signal_home(signal.SIGKILL)
+
+
+def home_returns_unseen(lab):
+    """Home comes back while the watcher sees nothing."""
+    lab.net.cable("offsite", "down")
+    lab.until("the daemon knows that it is blind", lambda now: now["blind_since"] is not None)
+    lab.start_home()
+    lab.linger(LINGER_SECS, "visitors stay at the standby", lambda now: now["route"] == "standby")
+    lab.net.cable("offsite", "up")
+
+
 def both_dead(lab):
     """Home dies and the standby is dead already."""
     lab.sandbox("POST", "/standby/refusing")
@@ -183,6 +211,8 @@ CUT = frozenset({"refused", "reset"})
 OWN_PATH = frozenset({"own_path"})
 BLIND = frozenset({"own_uplink"})
 SYN = "tcp flags syn / syn,ack"
+# Nearer to the defaults' ten minutes of quiet: a line that is ill by chance is quiet for some seconds now and then.
+PATIENT = '[policy]\nup_for = "20s"\nhealthy_threshold = 8\n'
 # The probe and the look through the edge fetch a page as large as the one that visitors get.
 WHOLE_PAGE = """
 [site.site.probe]
@@ -222,12 +252,14 @@ FAULTS = [
         "every second attempt to connect to home is lost",
         **on_the_way(f"oifname home {SYN} numgen random mod 100 < 50 counter drop"),
         play=does_not_flap,
+        config=PATIENT,
     ),
     Fault(
         "loss-30",
         "30 % of the packets to home are lost",
         **on_the_way("oifname home numgen random mod 100 < 30 counter drop"),
         play=does_not_flap,
+        config=PATIENT,
     ),
     Fault("uplink-slow", "home's uplink is slow, and enough", **uplink("400kbit"), play=stays),
     Fault("uplink-choked", "home's uplink is too slow for a handshake", **uplink("6kbit"), play=switches, causes=SILENT),
@@ -261,6 +293,7 @@ FAULTS = [
         "flapping",
         "home's line is 5 s up and 5 s down",
         **flapping(5),
+        may_relapse=True,
         play=switches,
         causes=SILENT,
         config='[policy]\nclear_for = "10s"\ndown_for = "10s"\nup_for = "12s"\n',
@@ -307,6 +340,21 @@ FAULTS = [
         causes=OWN_PATH,
     ),
     Fault("dns-dead", "the watcher's name server is silent", **name_server_silent(), play=goes_blind, causes=BLIND),
+    Fault(
+        "blind-and-dark",
+        "the watcher's cable is pulled, and home is killed meanwhile",
+        strike=blind_and_dark,
+        heal=Lab.start_home,
+        play=sees_later,
+        causes=CUT,
+    ),
+    Fault(
+        "blind-while-out",
+        "home is killed, and comes back while the watcher's cable is pulled",
+        **web_server(signal.SIGKILL, home_returns_unseen),
+        play=switches,
+        causes=CUT,
+    ),
     # The cloud.
     Fault(
         "edge-lost-home",

@@ -148,7 +148,9 @@ def switches(lab, fault):
         (totals["failovers"], totals["failbacks"], totals["rollbacks"]) == (1, 1, 0),
         f"one way out and one way home were due: {totals}",
     )
-    check_told_once(lab, ["failover_started", "failed_over", "failback_started", "back_home", "episode_over"])
+    check_told_once(lab, ["failover_started", "failed_over", "recovering", "failback_started", "back_home", "episode_over"])
+    told_wrongly = lab.notices().count("relapsed") > 0 and not fault.may_relapse
+    expect(not told_wrongly, "people were told that home answers while it did not")
     return result(lab, fault, "standby", began, decide_secs=decided - began, cause=cause, back_secs=back)
 
 
@@ -249,3 +251,18 @@ def is_held(lab, fault):
     back = come_home(lab, heal(lab, fault))
     check_told_once(lab, ["failover_started", "standby_broken", "standby_mended", "failed_over", "back_home"])
     return result(lab, fault, "held, then standby", began, decide_secs=decided - began, cause=cause, back_secs=back)
+
+
+def sees_later(lab, fault):
+    """Blind, nothing is decided, whatever home does; once it sees again, home is found dark and visitors are sent out."""
+    began = strike(lab, fault)
+    lab.until("the daemon knows that it is blind", lambda now: now["blind_since"] is not None)
+    lab.linger(STAY_SECS, "it stays blind and at home", lambda now: now["blind_since"] and now["route"] == "origin")
+    lab.say("the watcher's cable is back")
+    lab.net.cable("offsite", "up")
+    lab.until("visitors are proven to be at the standby", at_standby(lab))
+    decided = decision(lab, began)
+    cause = check_cause(lab, fault, began)
+    back = come_home(lab, heal(lab, fault))
+    check_told_once(lab, ["failover_started", "failed_over", "failback_started", "back_home", "episode_over"])
+    return result(lab, fault, "blind, then standby", began, decide_secs=decided - began, cause=cause, back_secs=back)
