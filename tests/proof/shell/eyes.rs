@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::objects::Object;
 use super::plan::{Edge, Home, Standby};
+use super::planted::Plant;
 use super::world::{Shared, World, lock};
 
 const MILLIS: Duration = Duration::from_millis(1);
@@ -111,7 +112,9 @@ impl Mirror for References {
             let took = lock(&self.0).draw("mirror").between(20 * MILLIS, 200 * MILLIS);
             sleep(took).await;
             let mut world = lock(&self.0);
-            world.shone_at = Instant::now();
+            if world.kind.plant != Some(Plant::MirrorInvents) {
+                world.shone_at = Instant::now();
+            }
             let apart = world.wall_offset_ms.unsigned_abs();
             Reflection {
                 answered: 2,

@@ -11,6 +11,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::laws::Law;
 use super::plan::{Turn, draw};
+use super::planted::Plant;
 use super::process::Process;
 use super::receiver::Sent;
 use super::world::{Shared, Tally, World, lock};
@@ -26,7 +27,7 @@ pub struct Life {
 }
 
 /// Lives it. Blocking writes run one after the other, so that a killed process's last one is over before the next process starts.
-pub fn live(seed: u64, days: u64) -> Life {
+pub fn live(seed: u64, lasts: Duration, plant: Option<Plant>) -> Life {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -34,7 +35,7 @@ pub fn live(seed: u64, days: u64) -> Life {
         .build()
         .expect("a runtime");
     let dir = scratch(seed);
-    let life = runtime.block_on(unfold(seed, days, &dir));
+    let life = runtime.block_on(unfold(seed, lasts, plant, &dir));
     drop(runtime);
     std::fs::remove_dir_all(&dir).expect("our own directory");
     life
@@ -56,8 +57,8 @@ struct Course<'a> {
     process: Process,
 }
 
-async fn unfold(seed: u64, days: u64, dir: &Path) -> Life {
-    let world: Shared = Arc::new(Mutex::new(World::new(seed)));
+async fn unfold(seed: u64, lasts: Duration, plant: Option<Plant>, dir: &Path) -> Life {
+    let world: Shared = Arc::new(Mutex::new(World::new(seed, plant)));
     let sent = Sent::default();
     let (began, sites) = {
         let world = lock(&world);
@@ -70,7 +71,7 @@ async fn unfold(seed: u64, days: u64, dir: &Path) -> Life {
         dir,
         process,
     };
-    for (at, turn) in draw(seed, days, sites) {
+    for (at, turn) in draw(seed, lasts, sites) {
         sleep_until(began + at).await;
         lock(&course.world).turn(turn);
         course = course.take(turn).await;
@@ -98,6 +99,9 @@ impl Course<'_> {
                 lock(&self.world).tally.crashes += 1;
                 self.sent.crashed();
                 self.process.crash().await;
+                if lock(&self.world).kind.plant == Some(Plant::Forgets) {
+                    std::fs::remove_dir_all(self.dir).expect("our own directory");
+                }
                 let down = lock(&self.world)
                     .draw("down")
                     .between(Duration::ZERO, Duration::from_secs(20));

@@ -21,6 +21,7 @@ mod life;
 mod objects;
 mod parts;
 mod plan;
+mod planted;
 mod process;
 mod receiver;
 mod watch;
@@ -31,6 +32,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use life::{Life, live};
+use plan::DAY;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -40,8 +42,14 @@ fn number(name: &str) -> Option<u64> {
     )
 }
 
+/// How long each life is.
+fn days() -> u32 {
+    let days = number("PILOTLIGHT_SHELL_DAYS").unwrap_or(1);
+    u32::try_from(days).expect("a number of days that fits a life")
+}
+
 /// Lives all of these lives, spread over the cores.
-fn live_all(seeds: &[u64], days: u64) -> Vec<Life> {
+fn live_all(seeds: &[u64], days: u32) -> Vec<Life> {
     let next = AtomicU64::new(0);
     let lives = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism()
@@ -52,7 +60,7 @@ fn live_all(seeds: &[u64], days: u64) -> Vec<Life> {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).expect("a few"))
                 {
-                    let life = live(*seed, days);
+                    let life = live(*seed, DAY * days, None);
                     lives.lock().expect("no panic under the lock").push(life);
                 }
             });
@@ -65,7 +73,7 @@ fn live_all(seeds: &[u64], days: u64) -> Vec<Life> {
 
 #[test]
 fn the_shell_keeps_every_law_in_every_life() {
-    let days = number("PILOTLIGHT_SHELL_DAYS").unwrap_or(1);
+    let days = days();
     let seeds = match number("PILOTLIGHT_SHELL_SEED") {
         Some(seed) => vec![seed],
         None => (1..=number("PILOTLIGHT_SHELL_SEEDS").unwrap_or(1)).collect(),
@@ -76,7 +84,7 @@ fn the_shell_keeps_every_law_in_every_life() {
     println!(
         "shell: {} lives, {} days, {} probes, {} calls, {} writes, {} failovers, {} crashes, {} notices, {} times at rest, {} violations",
         lives.len(),
-        days * lives.len() as u64,
+        u64::from(days) * lives.len() as u64,
         sum(|life| life.tally.probes),
         sum(|life| life.tally.calls),
         sum(|life| life.tally.writes),
@@ -100,7 +108,7 @@ fn the_shell_keeps_every_law_in_every_life() {
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
-    let days = number("PILOTLIGHT_SHELL_DAYS").unwrap_or(1);
+    let days = days();
     let lives = live_all(&[7, 7], days);
     assert_eq!(
         lives[0].hash, lives[1].hash,

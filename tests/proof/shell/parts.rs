@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use super::eyes::key;
 use super::laws::Law;
 use super::objects::Object;
+use super::planted::Plant;
 use super::receiver::{Receiver, Sent};
 use super::wire::TOGGLE_TIMEOUT;
 use super::world::{Kind, SITES, Shared, lock};
@@ -183,8 +184,13 @@ impl Parts {
             status,
             notices: Pending::new(teller, restored),
             pulse: Box::new(move || {
-                let status = Arc::clone(&picture.borrow());
-                lock(&turning).turned(site, &status, clock.now().at);
+                let mut world = lock(&turning);
+                world.turns += 1;
+                let unseen = world.kind.plant == Some(Plant::TurnsSlowly) && !world.turns.is_multiple_of(3);
+                if !unseen {
+                    let status = Arc::clone(&picture.borrow());
+                    world.turned(site, &status, clock.now().at);
+                }
             }),
             disk: Arc::new(WatchedDisk {
                 store,
@@ -259,6 +265,9 @@ impl Disk for WatchedDisk {
                 source: std::io::ErrorKind::StorageFull.into(),
             });
         }
+        if lock(&self.world).kind.plant == Some(Plant::DiskLies) {
+            return Ok(());
+        }
         self.store.save(kept)?;
         lock(&self.world).sites[self.site].saved = Some(kept.snapshot.clone());
         Ok(())
@@ -282,6 +291,9 @@ impl Teller for WatchedTeller {
     }
 
     fn tell(&self, told: &Arc<Told>) -> Receipt {
+        if lock(&self.world).kind.plant == Some(Plant::TellsNobody) {
+            return Receipt::owed().1;
+        }
         self.inner.tell(told)
     }
 

@@ -8,8 +8,8 @@ use super::dice::Dice;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// A chapter of a life ends with this much calm, in which everything has to come to rest: the longest `up_for`, and two hours for the rest.
 pub const CALM: Duration = Duration::from_secs(8 * 3600);
@@ -114,9 +114,8 @@ pub enum Turn {
 }
 
 /// All turns of a life, in order.
-pub fn draw(seed: u64, days: u64, sites: usize) -> Vec<(Duration, Turn)> {
+pub fn draw(seed: u64, life: Duration, sites: usize) -> Vec<(Duration, Turn)> {
     let dice = Dice::new(seed);
-    let life = DAY * u32::try_from(days).expect("a life's days");
     let mut turns = Vec::new();
     let (mut from, mut number) = (MINUTE, 0);
     while from < life {

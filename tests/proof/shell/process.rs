@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pilotlight::clock::{Clock, SetWall};
 use pilotlight::core::machine::Pin;
-use pilotlight::core::{Command, Controller, Event, Layout, Order, Policy, Status};
+use pilotlight::core::{Command, Controller, Event, Layout, Order, Policy, Route, Status};
 use pilotlight::driver::{COMMANDS_WAITING, Driver, Limbs, PROBES_WAITING};
 use pilotlight::http::Http;
 use pilotlight::probe::Look;
@@ -22,10 +22,14 @@ use tokio::task::{JoinSet, yield_now};
 use super::eyes::{OriginEye, PROBE_TIMEOUT, References, StandbyEye, VisitorEye};
 use super::laws::Law;
 use super::parts::{Parts, metrics, open_notices, tokens};
+use super::planted::Plant;
 use super::receiver::Sent;
 use super::wire::{Cable, TOGGLE_TIMEOUT};
 use super::world::{Kind, SITES, Shared, lock};
 use crate::support::model;
+
+/// A task that was dropped is gone, and what hung on it as well, after the runtime went round so often.
+const YIELDS: usize = 100;
 
 /// The policy of all sites of a life.
 pub fn policy(kind: Kind) -> Policy {
@@ -33,6 +37,17 @@ pub fn policy(kind: Kind) -> Policy {
         prewarm: kind.prewarm,
         ..model::policy()
     }
+}
+
+/// What the program is told, which is the same unless a wrong is planted.
+fn told_policy(kind: Kind) -> Policy {
+    let mut policy = policy(kind);
+    match kind.plant {
+        Some(Plant::NoPatience) => policy.gate_patience = Duration::from_millis(1),
+        Some(Plant::ShortDrain) => policy.drain = Duration::from_secs(60),
+        _ => {}
+    }
+    policy
 }
 
 /// A running process.
@@ -91,6 +106,9 @@ impl Process {
             process.add(site, &parts, &state, number, &stopped);
         }
         drop(parts);
+        if kind.plant == Some(Plant::Leaks) {
+            tokio::spawn(std::future::pending::<()>());
+        }
         for delivery in deliveries {
             process.tasks.spawn(delivery.run());
         }
@@ -106,7 +124,7 @@ impl Process {
         };
         let (snapshot, restored) = kept.map_or_else(Default::default, |kept| (Some(kept.snapshot), kept.notices));
         parts.check_restart(site, snapshot.as_ref());
-        let policy = policy(lock(&parts.world).kind);
+        let policy = told_policy(lock(&parts.world).kind);
         let standby: Arc<dyn Look> = Arc::new(StandbyEye(Arc::clone(&parts.world)));
         let toggles = parts.toggles(site, &standby);
         let layout = Layout {
@@ -159,6 +177,11 @@ impl Process {
             author: "ann".to_owned(),
             reason: "proof".to_owned(),
         };
+        let plant = lock(&self.world).kind.plant;
+        let order = match (plant, order) {
+            (Some(Plant::WritesWhilePaused), Order::Pause) => Order::Force(Route::Standby),
+            _ => order,
+        };
         lock(&self.world).sites[site].ordered_at = Some(tokio::time::Instant::now());
         // Only a loop that ended takes none, and that is found when it is joined.
         self.commands[site]
@@ -204,10 +227,11 @@ impl Process {
         }
         let world = Arc::clone(&self.world);
         drop(self);
-        // What is left ends by itself as soon as it notices: nothing of it may have to wait for time to pass.
-        let at = tokio::time::Instant::now();
+        // What waits for the disk goes on when its last write is over (the runtime has one thread for those), and then ends by itself:
+        // nothing of it may have to wait for time to pass.
+        tokio::task::spawn_blocking(|| ()).await.expect("nothing panics here");
         let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        while alive() > 0 && at.elapsed().is_zero() {
+        for _ in 0..YIELDS {
             yield_now().await;
         }
         if alive() > 0 {

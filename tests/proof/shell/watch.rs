@@ -8,6 +8,7 @@ use tokio::time::Instant as Tick;
 use super::eyes::key;
 use super::laws::Law;
 use super::objects::Object;
+use super::planted::Plant;
 use super::world::{SITES, World};
 
 /// The loop turns once a second; the runtime's timers have a grain.
@@ -42,21 +43,31 @@ impl World {
         if status.route != self.sites[site].route {
             self.check_decision(site, status);
         }
+        let mode = self.shown_mode(status);
         let watched = &mut self.sites[site];
         watched.route = status.route;
-        if watched.mode != status.mode {
+        if watched.mode != mode {
             let pauses = |mode: &Mode| matches!(mode, Mode::Paused { .. });
-            watched.paused_since = match (pauses(&status.mode), pauses(&watched.mode)) {
+            watched.paused_since = match (pauses(&mode), pauses(&watched.mode)) {
                 (true, false) => Some(Tick::now()),
                 (true, true) => watched.paused_since,
                 (false, _) => None,
             };
-            watched.mode = status.mode.clone();
+            watched.mode = mode;
         }
         let gate = status.toggles.iter().find(|toggle| toggle.key == key(Object::Gate));
         let wished = gate.is_some_and(|gate| gate.desired == Some(Position::On));
         watched.gate_wished_since = wished.then(|| watched.gate_wished_since.unwrap_or_else(Tick::now));
         watched.gate_wished_at = watched.gate_wished_since.or(watched.gate_wished_at);
+    }
+
+    fn shown_mode(&self, status: &Status) -> Mode {
+        match &status.mode {
+            Mode::Pinned { pin, .. } if self.kind.plant == Some(Plant::WritesWhilePaused) => {
+                Mode::Paused { pin: pin.clone() }
+            }
+            mode => mode.clone(),
+        }
     }
 
     fn check_decision(&mut self, site: usize, status: &Status) {

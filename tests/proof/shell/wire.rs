@@ -13,6 +13,7 @@ use super::fates::{Fate, google_error, oddly, say};
 use super::laws::Law;
 use super::objects::{By, Call, Object};
 use super::plan::Api;
+use super::planted::Plant;
 use super::world::{Shared, World, lock};
 
 /// The client's own deadline for one call.
@@ -37,7 +38,7 @@ impl Wire for Cable {
         };
         Box::pin(async move {
             match call {
-                Some(call) => self.carry(call).await,
+                Some(call) => self.carry_planted(call).await,
                 None => self.attend(token).await,
             }
         })
@@ -70,6 +71,32 @@ impl Cable {
         let flavor = HeaderName::from_static("metadata-flavor");
         answer.headers.insert(flavor, HeaderValue::from_static("Google"));
         Ok(answer)
+    }
+
+    /// Carries a call, with whatever wrong is planted.
+    async fn carry_planted(&self, mut call: Call) -> Result<Answer, HttpError> {
+        let (plant, writes) = {
+            let world = lock(&self.0);
+            (world.kind.plant, world.objects.aim(&call).is_some())
+        };
+        match (plant, &mut call) {
+            (Some(Plant::WritesAgain), _) if writes => {
+                self.carry(call.clone()).await?;
+            }
+            (Some(Plant::Floods), _) if !writes => {
+                for _ in 0..30 {
+                    self.carry(call.clone()).await?;
+                }
+            }
+            (Some(Plant::ReadsTwice), _) if !writes => {
+                return tokio::join!(self.carry(call.clone()), self.carry(call)).0;
+            }
+            (Some(Plant::WipesGrants), Call::WritePolicy(body)) => {
+                body["policy"]["bindings"] = json!([{"role": "roles/run.invoker", "members": ["allUsers"]}]);
+            }
+            _ => {}
+        }
+        self.carry(call).await
     }
 
     async fn carry(&self, call: Call) -> Result<Answer, HttpError> {

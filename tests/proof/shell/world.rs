@@ -12,6 +12,7 @@ use super::dice::{Dice, mix};
 use super::laws::Law;
 use super::objects::{By, Object, Objects};
 use super::plan::{Api, Edge, Hand, Home, Standby, Turn};
+use super::planted::Plant;
 
 /// The sites' names; a life has one or two.
 pub const SITES: [&str; 2] = ["home", "second"];
@@ -39,10 +40,11 @@ pub struct Kind {
     pub uptime_checks: bool,
     pub key_file: bool,
     pub prewarm: bool,
+    pub plant: Option<Plant>,
 }
 
 impl Kind {
-    pub fn of(seed: u64) -> Self {
+    pub fn of(seed: u64, plant: Option<Plant>) -> Self {
         let mut dice = Dice::new(seed).of("kind", 0);
         Self {
             sites: if dice.in_a_thousand(250) { 2 } else { 1 },
@@ -50,6 +52,7 @@ impl Kind {
             uptime_checks: dice.in_a_thousand(300),
             key_file: dice.in_a_thousand(100),
             prewarm: dice.in_a_thousand(800),
+            plant,
         }
     }
 }
@@ -114,6 +117,7 @@ pub struct World {
     /// Whether this process has been shown the policy as it is.
     pub policy_seen: bool,
     pub processes: u64,
+    pub turns: u64,
     pub tally: Tally,
     pub violations: Vec<String>,
     pub(super) flights: BTreeSet<Object>,
@@ -126,9 +130,9 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, plant: Option<Plant>) -> Self {
         let now = Instant::now();
-        let kind = Kind::of(seed);
+        let kind = Kind::of(seed, plant);
         let watched = |_| Watched {
             home: Home::Serving,
             route: Route::Origin,
@@ -162,6 +166,7 @@ impl World {
             process_began: now,
             policy_seen: false,
             processes: 0,
+            turns: 0,
             tally: Tally::default(),
             violations: Vec::new(),
             flights: BTreeSet::new(),
@@ -269,6 +274,7 @@ impl World {
                 self.clock_was_right = false;
             }
             Turn::CalmBegins => self.becalm(),
+            Turn::CalmEnds if self.kind.plant == Some(Plant::NeverRests) => self.meddle(Hand::OpensGate),
             Turn::Crash | Turn::Restart | Turn::Order(..) | Turn::CalmEnds => {}
         }
     }
