@@ -4,11 +4,13 @@ use serde_json::Value;
 
 use crate::foreign::policy;
 use crate::rig::{self, Run};
-use crate::script::Ask;
+use crate::script::{Ask, made};
 
-/// Runs one input.
+/// Runs one input: a script, or behind `=` what is asked and bytes that a policy is made from.
 pub fn try_one(data: &[u8]) {
-    rig::with(|rig| check(&rig.run(data, rig::Rig::gate)));
+    let script = made(data, |bytes| policy::policy(bytes).ok());
+    let script = script.as_deref().unwrap_or(data);
+    rig::with(|rig| check(&rig.run(script, rig::Rig::gate)));
 }
 
 fn check(run: &Run) {

@@ -200,8 +200,11 @@ fn reflected(reflection: Reflection, pages: &Pages) {
     }
 }
 
-/// Whether the marker's text stands in the page; chunks may part it.
+/// Whether the marker's text stands in the page; only chunks may part it.
 fn shows(page: &[u8], text: &str) -> bool {
+    if !mentions(page, "chunked") {
+        return find(page, text.as_bytes()).is_some();
+    }
     let mut rest = text.bytes().peekable();
     for byte in page {
         if rest.peek() == Some(byte) {

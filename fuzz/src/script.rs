@@ -11,6 +11,9 @@
 //!
 //! When no answer is left, the provider goes on as an honest one: it takes writes and shows what it holds.
 
+use arbitrary::Unstructured;
+use serde_json::Value;
+
 /// What is asked of a toggle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -68,6 +71,15 @@ impl Script {
             answers: parts(rest).into_iter().map(answer).collect(),
         }
     }
+}
+
+/// The script of an input that begins with `=`: behind it what is asked, then bytes that the first answer is made from.
+pub fn made(data: &[u8], make: impl FnOnce(&mut Unstructured<'_>) -> Option<Value>) -> Option<Vec<u8>> {
+    let (ask, bytes) = data.strip_prefix(b"=")?.split_first()?;
+    let answer = make(&mut Unstructured::new(bytes))?;
+    let mut script = vec![*ask];
+    script.extend(answer.to_string().into_bytes());
+    Some(script)
 }
 
 /// The parts of an input.

@@ -1,15 +1,20 @@
 //! The redirect by a rule: the one write carries our rule's whole definition with `enabled` moved, or there is none.
 
 use pilotlight::core::Position;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::foreign::ruleset::{Due, REF, due};
+use crate::foreign::ruleset::{Due, REF, due, ruleset};
 use crate::rig::{self, Run};
-use crate::script::Ask;
+use crate::script::{Ask, made};
 
-/// Runs one input.
+/// Runs one input: a script, or behind `=` what is asked and bytes that a ruleset is made from.
 pub fn try_one(data: &[u8]) {
-    rig::with(|rig| check(&rig.run(data, rig::Rig::single_redirect)));
+    let script = made(data, |bytes| {
+        let ruleset = ruleset(bytes).ok()?;
+        Some(json!({"success": true, "errors": [], "messages": [], "result": ruleset}))
+    });
+    let script = script.as_deref().unwrap_or(data);
+    rig::with(|rig| check(&rig.run(script, rig::Rig::single_redirect)));
 }
 
 fn check(run: &Run) {
