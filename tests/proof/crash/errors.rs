@@ -142,7 +142,7 @@ fn relent(hand: Hand, account: &mut Account) -> bool {
             for seen in tracer.detach() {
                 if let Seen::Call { call, injected: true } = seen {
                     account.failed += 1;
-                    state |= call.on.contains("site.json") || call.on.is_empty();
+                    state |= call.on.contains("site.json") || call.on == ".";
                 }
             }
             state

@@ -109,6 +109,7 @@ struct Sum {
     lives: usize,
     hit: BTreeSet<(Way, bool, Call)>,
     repeated: usize,
+    slow: usize,
     wrong: Vec<String>,
 }
 
@@ -129,6 +130,7 @@ impl Sum {
             .map_or_else(|| "not killed".to_owned(), Call::to_string);
         self.hit.extend(story.killed.map(|call| (plan.way, after, call)));
         self.repeated += story.repeated;
+        self.slow += story.slow;
         let place = format!("{} ({:?}, {:?}): {at}", plan.name, plan.hand, plan.meanwhile);
         self.wrong
             .extend(story.wrong.into_iter().map(|wrong| format!("{place}: {wrong}")));
@@ -188,10 +190,11 @@ fn r10_a_kill_at_any_write_to_the_disk_changes_nothing_for_visitors_and_loses_no
     let (sum, missed) = lives(Where::Disk, |plans| if everything() { plans } else { a_few(plans) });
     let (out, home) = (sum.points(Way::Out), sum.points(Way::Home));
     println!(
-        "crash: {} lives, {out} points of a failover and {home} of a failback hit, {} recorded ones not hit, {} notices repeated under their id, {} wrong, {} s",
+        "crash: {} lives, {out} points of a failover and {home} of a failback hit, {} recorded ones not hit, {} notices repeated under their id, {} saves slow for being stepped, {} wrong, {} s",
         sum.lives,
         missed.len(),
         sum.repeated,
+        sum.slow,
         sum.wrong.len(),
         from.elapsed().as_secs()
     );

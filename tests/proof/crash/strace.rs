@@ -41,7 +41,7 @@ impl fmt::Display for Call {
 pub enum Seen {
     /// A call of interest; it was made to fail when `injected`.
     Call { call: Call, injected: bool },
-    /// All threads stand still.
+    /// All threads stand still; said once per stop.
     Stopped,
     /// It was killed on entering this call.
     Killed(Call),
@@ -63,6 +63,7 @@ pub struct Tracer {
     offset: u64,
     rest: String,
     unfinished: BTreeMap<String, String>,
+    stands: bool,
     counts: BTreeMap<(String, String), u32>,
     watched: Watched,
 }
@@ -126,6 +127,7 @@ impl Tracer {
             offset: 0,
             rest: String::new(),
             unfinished: BTreeMap::new(),
+            stands: false,
             counts: BTreeMap::new(),
             watched,
         }
@@ -158,7 +160,13 @@ impl Tracer {
         let (pid, what) = line.split_once(' ')?;
         let what = what.trim_start();
         if what.starts_with("--- stopped by SIGSTOP") {
-            return Some(Seen::Stopped);
+            // Each thread says so. A second SIGCONT would take away the next call's SIGSTOP.
+            let stood = std::mem::replace(&mut self.stands, true);
+            return (!stood).then_some(Seen::Stopped);
+        }
+        if what.starts_with("--- SIGCONT") {
+            self.stands = false;
+            return None;
         }
         if what.starts_with("+++ killed by SIGKILL") {
             let entered = self.unfinished.remove(pid)?;
@@ -193,7 +201,8 @@ impl Tracer {
                 let state = state.to_str()?;
                 let (_, path) = arguments.rsplit_once(state)?;
                 let end = path.find(['"', '>'])?;
-                path.get(..end)?.trim_start_matches('/').to_owned()
+                let file = path.get(..end)?.trim_start_matches('/');
+                if file.is_empty() { "." } else { file }.to_owned()
             }
             Watched::Wire(peers) => {
                 let peer = peers.iter().find(|(_, at)| arguments.contains(&format!("->{at}]")))?;
@@ -207,6 +216,12 @@ impl Tracer {
             on,
             ordinal: *count,
         })
+    }
+
+    /// The rest, of a process that was killed.
+    pub fn end(&mut self) -> Vec<Seen> {
+        self.child.wait().unwrap();
+        self.seen()
     }
 
     /// Lets the process go, or ends with it.
