@@ -3,6 +3,7 @@
 Usage: delay.py NAMESPACE NAMESPACE MILLISECONDS JITTER SEED. Both devices are called `slow0`; says `ready` once they are there.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import heapq
@@ -40,7 +41,9 @@ def carry(ends, delay, jitter, chance):
             number += 1
         while under_way and under_way[0][0] <= time.monotonic():
             _, _, end, packet = heapq.heappop(under_way)
-            os.write(end, packet)
+            # A device that is not up yet, or no longer, takes nothing: the packet is lost as on any line.
+            with contextlib.suppress(OSError):
+                os.write(end, packet)
 
 
 def main():

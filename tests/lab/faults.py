@@ -263,7 +263,7 @@ FAULTS = [
     ),
     Fault("uplink-slow", "home's uplink is slow, and enough", **uplink("400kbit"), play=stays),
     Fault("uplink-choked", "home's uplink is too slow for a handshake", **uplink("6kbit"), play=switches, causes=SILENT),
-    Fault("latency", "home is 400 ms away", **far_away(200, 30), play=stays, may_lose=3),
+    Fault("latency", "home is 240 ms away", **far_away(120, 30), play=stays, may_lose=3),
     Fault("mtu-hole", "large packets from home vanish", **mtu_hole(), play=switches, causes=SILENT, config=WHOLE_PAGE),
     Fault("mtu-told", "the way has a smaller MTU, and says so", **small_mtu(), play=stays),
     Fault(

@@ -114,6 +114,8 @@ class Lab:
         self.began = time.monotonic()
         self.ending = threading.Event()
         self.watcher = None
+        # How long at most one glance at the daemon took: on a machine that stands still, whatever is looked at seems dead.
+        self.stutter = 0.0
 
     def open(self):
         """Builds it and waits until everybody is well."""
@@ -228,7 +230,10 @@ class Lab:
 
     def watch(self):
         """Looks at the daemon's picture again and again, and keeps what changed."""
+        latest = time.monotonic()
         while not self.ending.wait(GLANCE_SECS):
+            self.stutter = max(self.stutter, time.monotonic() - latest - GLANCE_SECS)
+            latest = time.monotonic()
             try:
                 now = self.status()
             except (OSError, http.client.HTTPException):

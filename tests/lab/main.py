@@ -44,7 +44,7 @@ def play_one(options, name):
         row = fault.play(lab, fault)
         (options.scratch / "row.json").write_text(json.dumps(dataclasses.asdict(row)))
     except (Unmet, RuntimeError, OSError) as unmet:
-        problem = f"{type(unmet).__name__}: {unmet}"
+        problem = f"{type(unmet).__name__}: {unmet} (this machine stood still for up to {lab.stutter:.1f} s)"
     finally:
         lab.close()
     told = [f"{at - lab.began:7.1f} s  {what}: {value}" for at, what, value in lab.story]

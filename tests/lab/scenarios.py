@@ -141,6 +141,8 @@ def switches(lab, fault):
     decided = decision(lab, began)
     cause = check_cause(lab, fault, began)
     lab.linger(LINGER_SECS, "visitors stay at the standby", lambda now: now["route"] == "standby")
+    told_wrongly = "recovering" in lab.notices() and not fault.may_relapse
+    expect(not told_wrongly, "people were told that home answers while it did not")
     healed = heal(lab, fault)
     back = come_home(lab, healed)
     totals = lab.now["totals"]
@@ -149,8 +151,6 @@ def switches(lab, fault):
         f"one way out and one way home were due: {totals}",
     )
     check_told_once(lab, ["failover_started", "failed_over", "recovering", "failback_started", "back_home", "episode_over"])
-    told_wrongly = lab.notices().count("relapsed") > 0 and not fault.may_relapse
-    expect(not told_wrongly, "people were told that home answers while it did not")
     return result(lab, fault, "standby", began, decide_secs=decided - began, cause=cause, back_secs=back)
 
 
