@@ -61,6 +61,10 @@ fn live_all(seeds: &[u64], days: u32) -> Vec<Life> {
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).expect("a few"))
                 {
                     let life = live(*seed, DAY * days, None);
+                    // At once: a run that is cut short has told what it found.
+                    for broken in &life.violations {
+                        println!("seed {seed}: {broken}");
+                    }
                     lives.lock().expect("no panic under the lock").push(life);
                 }
             });
@@ -95,7 +99,6 @@ fn the_shell_keeps_every_law_in_every_life() {
         sum(|life| life.violations.len() as u64),
     );
     for life in &broken {
-        println!("{}", life.violations.join("\n"));
         println!(
             "replay: PILOTLIGHT_SHELL_SEED={} PILOTLIGHT_SHELL_DAYS={days} cargo test --profile proof --test proof shell",
             life.seed
