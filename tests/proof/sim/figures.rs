@@ -121,8 +121,9 @@ fn typical(name: &str, policy: &Policy, days: u32, seeds: u64) -> [f64; 4] {
 #[test]
 fn r01_a_typical_year_has_at_most_75_failovers_and_5_for_short_outages() {
     let years = super::given("PILOTLIGHT_YEARS");
-    // Without the whole budget a month of it has to do, with room for chance.
-    let (days, seeds, room) = years.map_or((30, 1, 2.0), |years| (365, years, 1.0));
+    // Without the whole budget a month has to do; chance then has more room, two short ones in it at most.
+    let (days, seeds) = years.map_or((30, 1), |years| (365, years));
+    let (most, most_short) = years.map_or((150.0, 25.0), |_| (75.0, 5.0));
     let [failovers, short, dark, _] = typical("default settings", &policy(), days, seeds);
     let instant = Policy {
         down_for: Duration::ZERO,
@@ -135,7 +136,7 @@ fn r01_a_typical_year_has_at_most_75_failovers_and_5_for_short_outages() {
         hasty - failovers,
         dark - hasty_dark
     );
-    assert!(failovers <= 75.0 * room, "{failovers} failovers");
-    assert!(short <= 5.0 * room, "{short} for short outages");
+    assert!(failovers <= most, "{failovers} failovers");
+    assert!(short <= most_short, "{short} for short outages");
     assert!(hasty > failovers, "the hold holds nothing");
 }

@@ -124,7 +124,8 @@ impl World {
         // A trial of a home in doubt takes the visitors there for as long as a proof may take.
         let switches = self.of(Role::Redirect).next().is_some() && self.audit.unproven.is_none();
         let dead_for = self.now.since(self.calm_since);
-        if dead && switches && dead_for > bound && self.all_else_is_well() && !self.is_resting() && !self.redirects() {
+        let redirected = self.of(Role::Redirect).any(|key| self.position(key) == Position::On);
+        if dead && switches && dead_for > bound && self.all_else_is_well() && !self.is_resting() && !redirected {
             self.disturb_audit();
             self.violate(
                 Invariant::DeadHomeMeansStandby,
