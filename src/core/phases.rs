@@ -93,7 +93,7 @@ impl Controller {
         let ago = u64::try_from(now.at.since(sent_at).as_millis()).unwrap_or_default();
         let began = Wall(now.wall.0.saturating_sub(ago));
         self.episode = Some(Episode::new(EpisodeId(self.next_episode), began, cause));
-        self.next_episode += 1;
+        self.next_episode = self.next_episode.saturating_add(1);
         self.totals.episodes += 1;
     }
 

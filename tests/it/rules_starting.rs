@@ -2,7 +2,7 @@
 
 use pilotlight::core::{Position, Route};
 
-use crate::support::model::{DARK, GATE, Home, REDIRECT, SILENCE, World, policy, rests, secs};
+use crate::support::model::{DARK, EPOCH, GATE, Home, REDIRECT, SILENCE, World, policy, rests, secs};
 
 fn seen() -> World {
     let mut world = World::new(policy());
@@ -193,4 +193,59 @@ fn r04_a_stale_memory_takes_nobody_from_the_standby_while_home_is_dark() {
             );
         }
     }
+}
+
+/// Found by the fuzz target `state`: the number after it does not fit.
+#[test]
+fn r04_a_state_file_with_the_last_of_all_episode_numbers_does_not_stop_core() {
+    use pilotlight::core::{Action, ClockCheck, Controller, Effect, Event, Eye, Faculties, Failing, Instant, Layout};
+    use pilotlight::core::{Mode, Now, Outcome, Phase, Reflection, Snapshot, Stopwatch, Why};
+
+    let snapshot = Snapshot {
+        taken: EPOCH,
+        phase: Phase::Healthy {
+            well: Stopwatch::default(),
+        },
+        mode: Mode::Auto,
+        route: Route::Origin,
+        up_for: secs(600),
+        since_home: None,
+        episode: None,
+        next_episode: u64::MAX,
+        toggles: Vec::new(),
+    };
+    let layout = Layout {
+        toggles: vec![GATE, REDIRECT],
+        edge_eye: false,
+    };
+    let now = Now {
+        at: Instant::ZERO,
+        wall: EPOCH,
+    };
+    let mut core = Controller::new(policy(), layout, Some(&snapshot), 1, now);
+    let dark = Outcome::Failed(Failing {
+        why: Why::Refused,
+        used: Faculties::default(),
+    });
+    let probed = Event::Probed {
+        sent_at: Instant::ZERO,
+        scheduled: true,
+        outcome: dark,
+    };
+    let effects = core.handle(probed, now);
+    let is_mirror = |effect: &Effect| match effect {
+        Effect::Act {
+            id,
+            action: Action::Look(Eye::Mirror),
+        } => Some(*id),
+        _ => None,
+    };
+    let id = effects.iter().find_map(is_mirror).unwrap();
+    let reflection = Reflection {
+        answered: 2,
+        proven: Faculties::ALL,
+        clock: ClockCheck::Agrees,
+    };
+    core.handle(Event::Mirrored { id, reflection }, now);
+    assert_eq!(core.status(now).episode.map(|episode| episode.id.0), Some(u64::MAX));
 }
