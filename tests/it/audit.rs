@@ -39,6 +39,8 @@ async fn r17_every_command_leaves_an_audit_line_without_the_token() {
         .with_ansi(false)
         .with_writer(log.clone())
         .finish();
+    // With one subscriber only, tracing asks whichever thread comes to a log line first, and none listens on that of another test.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
     let address = Daemon::start(Some(CANARY)).await.obey();
     let body = r#"{"reason":"new router","author":"ann"}"#;
