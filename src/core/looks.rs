@@ -41,10 +41,15 @@ impl Looks {
         {
             return false;
         }
-        match self.last_sent(eye) {
+        let due = match self.last_sent(eye) {
             Some(at) if at >= cadence.anew_since => alarms.passed(at + cadence.every),
             Some(_) | None => true,
+        };
+        if due {
+            // The next one goes out beside it, also when nothing happens until then.
+            alarms.passed(alarms.now() + cadence.every);
         }
+        due
     }
 
     /// Notes that a look is in flight.
