@@ -121,13 +121,16 @@ impl Switch {
         }
     }
 
-    /// Takes up what was saved: intent, not position.
+    /// Takes up what was saved: intent, not position. Unless it had come to rest, a write may still be on its way.
     pub fn restore(&mut self, record: &ToggleRecord, now: Instant) {
         self.desired = Some(record.desired);
         self.settled = record.settled;
         self.told_off = record.desired == Position::Off;
         self.on_for = record.on_for.map(|shown| Stopwatch::stopped(shown).mark(now));
         self.off_for = record.off_for.map(|shown| Stopwatch::stopped(shown).mark(now));
+        if !record.settled {
+            self.expect_echo(record.desired.other(), now);
+        }
     }
 
     /// What is to be saved; nothing before the first wish.
@@ -414,10 +417,15 @@ impl Switch {
                 ..Observed::default()
             };
             if failure.kind == FailureKind::NoAnswer {
-                self.echoes = ECHOES.iter().map(|after| now + *after).collect();
-                self.unanswered = Some((position, now + ECHO_UNTIL));
+                self.expect_echo(position, now);
             }
         }
+    }
+
+    /// A write to `position` that nobody waits for any more may still come true.
+    fn expect_echo(&mut self, position: Position, now: Instant) {
+        self.echoes = ECHOES.iter().map(|after| now + *after).collect();
+        self.unanswered = Some((position, now + ECHO_UNTIL));
     }
 
     /// Whether people have to be told now that it is stuck: once per run of failures.

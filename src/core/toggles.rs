@@ -77,6 +77,15 @@ pub enum Position {
 }
 
 impl Position {
+    /// The opposite.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Off => Self::On,
+            Self::On => Self::Off,
+        }
+    }
+
     /// The metric label and the word in logs.
     pub const fn label(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
 //! DESIGN section 4, rule 4: what a start finds, and what it may do about it.
 
-use pilotlight::core::{Position, Route};
+use pilotlight::core::{Order, Position, Route};
 
-use crate::support::model::{DARK, EPOCH, GATE, Home, REDIRECT, SILENCE, World, policy, rests, secs};
+use crate::support::model::{DARK, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, World, policy, rests, secs};
 
 fn seen() -> World {
     let mut world = World::new(policy());
@@ -248,4 +248,22 @@ fn r04_a_state_file_with_the_last_of_all_episode_numbers_does_not_stop_core() {
     };
     core.handle(Event::Mirrored { id, reflection }, now);
     assert_eq!(core.status(now).episode.map(|episode| episode.id.0), Some(u64::MAX));
+
+/// Found by the model check: a crash leaves the redirect's write on its way, the restart reads it off and rests, and then it comes true.
+#[test]
+fn r10_a_write_that_a_crash_left_on_its_way_is_looked_for_again() {
+    let mut world = seen();
+    world.home = Home::Refusing;
+    world.remote(REDIRECT).fates = vec![Fate::Late(secs(20))];
+    let begun = world.run_until(secs(300), |world| world.remotes[&REDIRECT].fates.is_empty());
+    assert!(begun, "{:?}", world.told());
+    world.run(secs(1));
+    world.command(Order::Force(Route::Origin), 3600);
+    world.crash_and_restart();
+    world.edge_works = false;
+    world.run(secs(25));
+    assert_eq!(world.position(REDIRECT), Position::On, "it came true unasked");
+    world.run(secs(10));
+    assert_eq!(world.position(REDIRECT), Position::Off, "{:?}", world.told());
+    assert!(!world.was_told("drifted"), "nobody else did it");
 }
