@@ -6,6 +6,7 @@ pub mod controller;
 pub mod drift;
 pub mod episode;
 pub mod evidence;
+mod flight;
 pub mod jitter;
 pub mod judge;
 pub mod looks;

@@ -69,12 +69,12 @@ impl Reconciler {
             .any(|redirect| redirect.configured() == Some(Position::Off) && !redirect.is_left_alone())
     }
 
-    /// Nothing is about to move the gate under a proof: it was read open, or its record cannot be read and what visitors see has
-    /// to do, unless that may be the end of an off that is still spreading.
+    /// Nothing is about to move the gate under a proof: it is claimed (another site may let go of it any moment), and it was read open, or
+    /// its record cannot be read and what visitors see has to do, unless that may be the end of an off that is still spreading.
     fn gate_stands(&self, now: Instant) -> bool {
         self.of(Role::Gate).all(|gate| {
             let blindly = gate.failing().is_some() && !gate.is_writing() && !gate.may_be_settling_off(now);
-            gate.configured() == Some(Position::On) || blindly
+            gate.is_claimed() && (gate.configured() == Some(Position::On) || blindly)
         })
     }
 

@@ -1,6 +1,7 @@
 //! One toggle under control: what it should be, what it is, what is in flight, when to try again.
 
 use super::drift::{DriftReply, Ended};
+use super::flight::Flight;
 use super::jitter::Jitter;
 use super::machine::DriftPolicy;
 use super::ring::{Action, OpId};
@@ -61,26 +62,6 @@ pub struct Switch {
     off_at: Option<Instant>,
     /// Lapsing positions are set again from here on.
     renew_at: Option<Instant>,
-}
-
-/// An operation in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Flight {
-    id: OpId,
-    action: Action,
-}
-
-impl Flight {
-    /// An answer without a position, or a write that left another one, is a failure: tried again later, not at once.
-    fn checked(&self, observed: Observed) -> Result<Observed, Failure> {
-        match (self.action, observed.configured) {
-            (_, None) => Err(Failure::new(FailureKind::Nonsense)),
-            (Action::Set(_, wanted), Some(is)) if is != wanted && !observed.held_by_other => {
-                Err(Failure::new(FailureKind::NotApplied))
-            }
-            (_, Some(_)) => Ok(observed),
-        }
-    }
 }
 
 /// Operations fail.
@@ -212,6 +193,11 @@ impl Switch {
         self.on_for.is_some()
     }
 
+    /// Whether this site's own wish keeps it on, whoever else's does.
+    pub fn is_claimed(&self) -> bool {
+        self.declared == Some(Position::On)
+    }
+
     /// Whether it was moved by others too often, or drift is only reported.
     pub const fn is_left_alone(&self) -> bool {
         self.left_alone.is_some()
@@ -292,12 +278,13 @@ impl Switch {
     /// Notes that `action` is in flight now.
     pub fn begin(&mut self, id: OpId, action: Action, now: Instant) {
         self.echoes.retain(|at| *at > now);
-        let opens_anew = self.told_off || self.on_for.is_none();
-        if matches!(action, Action::Set(_, Position::On)) && opens_anew {
-            self.on_for = Some(Stopwatch::running(now));
-            self.off_for = None;
-        }
         if let Action::Set(_, position) = action {
+            let opens_anew = position == Position::On && (self.told_off || self.on_for.is_none());
+            let may_be_on = self.on_for.is_none() && self.observed.configured.is_none();
+            if opens_anew || may_be_on {
+                self.on_for = Some(Stopwatch::running(now));
+                self.off_for = None;
+            }
             self.declared = Some(position);
             self.told_off = position == Position::Off;
             self.off_at = self.told_off.then_some(now).or(self.off_at);
@@ -422,7 +409,7 @@ impl Switch {
         }
     }
 
-    /// A write to `position` that nobody waits for any more may still come true.
+    /// A write that nobody waits for any more may still come true.
     fn expect_echo(&mut self, position: Position, now: Instant) {
         self.echoes = ECHOES.iter().map(|after| now + *after).collect();
         self.unanswered = Some((position, now + ECHO_UNTIL));

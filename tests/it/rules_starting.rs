@@ -248,6 +248,7 @@ fn r04_a_state_file_with_the_last_of_all_episode_numbers_does_not_stop_core() {
     };
     core.handle(Event::Mirrored { id, reflection }, now);
     assert_eq!(core.status(now).episode.map(|episode| episode.id.0), Some(u64::MAX));
+}
 
 /// Found by the model check: a crash leaves the redirect's write on its way, the restart reads it off and rests, and then it comes true.
 #[test]
@@ -266,4 +267,43 @@ fn r10_a_write_that_a_crash_left_on_its_way_is_looked_for_again() {
     world.run(secs(10));
     assert_eq!(world.position(REDIRECT), Position::Off, "{:?}", world.told());
     assert!(!world.was_told("drifted"), "nobody else did it");
+}
+
+/// Whether the gate was told to open, and not to shut since: only then does patience run.
+fn claimed(world: &World) -> bool {
+    let records = world.controller.snapshot(world.clock()).toggles;
+    let mut gates = records.iter().filter(|record| record.key == GATE);
+    gates.any(|gate| gate.on_for.is_some_and(|on_for| on_for > secs(0)))
+}
+
+/// Found by the model check: another site held the gate open and let go of it just when this one sent its visitors there.
+#[test]
+fn r06_a_gate_that_only_another_site_holds_open_is_claimed_before_visitors_are_sent() {
+    let mut policy = policy();
+    policy.down_for = secs(2);
+    let mut world = World::new(policy);
+    world.meddle(GATE, Position::On);
+    world.remote(GATE).held = true;
+    world.run(secs(400));
+    world.remote(GATE).fates = vec![Fate::LostReply];
+    assert!(world.run_until(secs(400), |world| world.remotes[&GATE].fates.is_empty()));
+    assert!(!claimed(&world), "not yet");
+    world.home = Home::Refusing;
+    assert!(world.run_until(secs(120), |world| world.position(REDIRECT) == Position::On));
+    assert!(claimed(&world), "{:?}", world.told());
+}
+
+/// Found by the model check: a redirect adopted by a visitor's sight, never read on, left no trace to count the drain from.
+#[test]
+fn r06_a_redirect_that_was_only_seen_on_is_drained_too() {
+    let mut world = failed_over();
+    world.run(secs(3600));
+    world.forget_disk();
+    world.remote(REDIRECT).fates = vec![Fate::LostReply];
+    world.crash_and_restart();
+    world.run(secs(5));
+    assert!(world.was_told("adopted"));
+    world.command(Order::Force(Route::Origin), 7200);
+    assert!(world.run_until(secs(1200), |world| world.position(GATE) == Position::Off));
+    assert_eq!(world.violations, Vec::<String>::new());
 }

@@ -15,8 +15,8 @@ use super::rules::Rule;
 pub const TICK: Duration = Duration::from_secs(15);
 /// A deadline this soon after a tick began is met within it. Shorter than any delay of a retry.
 pub const WINDOW: Duration = Duration::from_millis(200);
-/// What visitors see of the gate follows its record after one, two or this many ticks.
-pub const MOST_LAG: u16 = 5;
+/// What visitors see of the gate follows its record after one, two or this many ticks: longer than patience, shorter than a drain.
+pub const MOST_LAG: u16 = 3;
 /// The wall clock when the world begins.
 const EPOCH: Wall = Wall(1_790_000_000_000);
 
@@ -118,6 +118,8 @@ pub struct Remote {
     pub spreading: Vec<(Position, u16)>,
     /// It was opened anew while an off was still spreading: what visitors see goes back and forth, whatever is done now.
     pub unsteady: bool,
+    /// The tick in which an off arrived that nobody waited for any more.
+    pub shut_late: Option<u16>,
     /// When the record last moved.
     pub moved_at: Option<Instant>,
     pub version: u16,

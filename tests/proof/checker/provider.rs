@@ -28,7 +28,8 @@ impl State {
         remote.moved_at = Some(now);
         remote.version += 1;
         if remote.role == Role::Gate {
-            remote.unsteady |= position == Position::On && remote.visible == Position::On;
+            let off_spreads = remote.spreading.iter().any(|(spreads, _)| *spreads == Position::Off);
+            remote.unsteady |= position == Position::On && off_spreads;
             remote.spreading.push((position, tick));
         } else {
             remote.visible = position;
@@ -211,6 +212,8 @@ impl State {
             let remote = &self.remotes[object];
             if remote.role != Role::Gate || remote.version == ghost.version {
                 self.apply(object, ghost.position);
+                let shut = ghost.position == Position::Off;
+                self.remotes[object].shut_late = shut.then_some(tick).or(self.remotes[object].shut_late);
             }
         }
     }

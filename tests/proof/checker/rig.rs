@@ -30,7 +30,7 @@ impl Rig {
         let policy = Policy {
             interval: ticks(1),
             confirm_interval: ticks(1),
-            visitor_interval: ticks(4),
+            visitor_interval: ticks(2),
             references_again: ticks(2),
             unhealthy_threshold: 2,
             down_for: ticks(1),
@@ -44,9 +44,9 @@ impl Rig {
             failback: Failback::Auto,
             broken_standby: BrokenStandby::Hold,
             drift: DriftPolicy::Repair,
-            gate_patience: ticks(3),
-            drain: ticks(3),
-            verify_every: ticks(6),
+            gate_patience: ticks(2),
+            drain: ticks(4),
+            verify_every: ticks(3),
             home_proof: ticks(2),
         };
         let layout = Layout {
@@ -64,6 +64,7 @@ impl Rig {
             visible: position,
             spreading: Vec::new(),
             unsteady: false,
+            shut_late: None,
             moved_at: None,
             version: 0,
             claims: Claims::default(),

@@ -7,19 +7,25 @@ use super::kinds::{State, Told, key, object};
 use super::rig::Rig;
 use super::steps::Bounded;
 
+/// What a write without an answer has done is looked for after 30 s; then a fault may still delay the repair by two ticks.
+const LOOKED_FOR: u16 = 4;
+
 /// A rule of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// r06, r07: visitors are sent to a gate that is shut for them only when patience is spent.
-    /// Not while it was opened anew before an earlier off had reached everyone: then it looks open, shut and open in turn.
+    /// Not while it was opened anew before an earlier off had reached everyone: then it looks open, shut and open in turn. Nor where an
+    /// off came true that its sender had given up on, or had died over: nothing shows that it is on its way, and waiting for it would
+    /// keep visitors at a dead home. It is looked for, and the gate opened again.
     GateBeforeRedirect,
     /// r07: when patience is spent and visitors meet a shut gate, people are told.
     SpentPatienceIsTold,
-    /// r06, r08: the gate is told to shut only after a whole drain since the redirect went off and since the gate was told to open.
+    /// r06, r08: the gate is told to shut only after a whole drain since the redirect went off and since the gate was told to open
+    /// (or has opened: a start that tells it anew what it is does not begin anew).
     DrainBeforeShut,
     /// The gate that sites share is never told to shut while another site's redirect is on or its claim stands.
     SharedGateIsHeld,
-    /// No record says at any moment that visitors are sent to a shut gate, while patience lasts.
+    /// No record says at any moment that visitors are sent to a shut gate, while patience lasts; but for an off that came true late.
     NoShutGateUnderRedirect,
     /// r09: at most one operation in flight on a toggle.
     OneOperation,
@@ -108,6 +114,7 @@ impl State {
             && self.remotes[object(site, Role::Redirect)].configured == Position::Off
             && self.remotes[0].visible == Position::Off
             && !self.remotes[0].unsteady
+            && !self.was_shut_late()
             && self.patience_lasts(rig, site)
         {
             self.breaks(Rule::GateBeforeRedirect);
@@ -147,7 +154,7 @@ impl State {
             let redirect = &self.remotes[object(site, Role::Redirect)];
             redirect.configured == Position::Off && rested(redirect.moved_at)
         };
-        let drained = redirect_rests(site) && rested(self.sites[site].gate.open);
+        let drained = redirect_rests(site) && (rested(self.sites[site].gate.open) || rested(gate.moved_at));
         let mut others = (0..self.sites.len()).filter(|other| *other != site);
         let free = others.all(redirect_rests);
         if !drained {
@@ -162,7 +169,8 @@ impl State {
         for site in 0..self.sites.len() {
             let redirect = &self.remotes[object(site, Role::Redirect)];
             let sent = redirect.configured == Position::On;
-            if sent && self.remotes[0].configured == Position::Off && self.patience_lasts(rig, site) {
+            let shut = self.remotes[0].configured == Position::Off && !self.was_shut_late();
+            if sent && shut && self.patience_lasts(rig, site) {
                 self.breaks(Rule::NoShutGateUnderRedirect);
             }
         }
@@ -187,6 +195,11 @@ impl State {
                 self.breaks(Rule::SpentPatienceIsTold);
             }
         }
+    }
+
+    /// An off that nobody waited for any more has just shut the gate, and core has not had the time to look for it.
+    fn was_shut_late(&self) -> bool {
+        self.remotes[0].shut_late.is_some_and(|at| self.tick - at <= LOOKED_FOR)
     }
 
     fn patience_lasts(&self, rig: &Rig, site: usize) -> bool {
