@@ -1,7 +1,7 @@
 //! The operator, and the clocks that an override goes by.
 
 use super::controller::Controller;
-use super::evidence::{Cause, ClockCheck, Reflection};
+use super::evidence::{Cause, ClockCheck, Reflection, Verdict};
 use super::machine::{Mode, Pin};
 use super::notice::What;
 use super::ring::{Command, Order};
@@ -62,8 +62,10 @@ impl Controller {
         }
     }
 
+    /// An override ends by itself when its time is over; as the phase decides from then on, not while home cannot be judged.
     pub(super) fn expire_pin(&mut self, alarms: &mut Alarms, now: Now) {
-        let Some(until) = self.mode.pin().map(|pin| pin.until) else {
+        let sees = self.verdict.is_some_and(|judged| judged.verdict != Verdict::Unknown);
+        let Some(until) = self.mode.pin().map(|pin| pin.until).filter(|_| sees) else {
             return;
         };
         let left = Duration::from_millis(until.0.saturating_sub(now.wall.0));

@@ -2,7 +2,9 @@
 
 use pilotlight::core::{Breakage, Failure, FailureKind, Order, Position, Role, Route};
 
-use crate::support::model::{Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, find, policy, rests, secs};
+use crate::support::model::{
+    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, find, policy, rests, secs,
+};
 
 fn outage(home: Home) -> World {
     let mut world = World::new(policy());
@@ -218,4 +220,20 @@ fn r13_a_pause_means_zero_writes() {
     assert_eq!(world.phase(), "failed_over", "probing goes on underneath");
     world.command(Order::Resume, 0);
     assert!(world.run_until(secs(120), |world| rests(world, Route::Standby)));
+}
+
+#[test]
+fn r13_no_pin_expires_while_home_cannot_be_judged() {
+    let mut world = outage(Home::Serving);
+    world.command(Order::Force(Route::Standby), 600);
+    assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
+    world.mirror = DARK;
+    world.home = Home::Silent;
+    world.run(secs(3600));
+    assert!(!world.was_told("override_ended"), "{:?}", world.told());
+    assert!(!world.was_told("failback_started"), "nothing is decided while blind");
+    assert_eq!(world.controller.status(world.clock()).mode.label(), "pinned_standby");
+    world.mirror = CLEAR;
+    assert!(world.run_until(secs(65), |world| world.was_told("override_ended")));
+    assert_eq!(world.violations, Vec::<String>::new());
 }
