@@ -1,6 +1,7 @@
-//! An operation in flight, and whether its answer can be believed.
+//! An operation in flight, whether its answer can be believed, and the trouble that operations have.
 
 use super::ring::{Action, OpId};
+use super::time::Instant;
 use super::toggles::{Failure, FailureKind, Observed};
 
 /// An operation in flight.
@@ -10,6 +11,19 @@ pub(super) struct Flight {
     pub(super) id: OpId,
     /// What was started.
     pub(super) action: Action,
+}
+
+/// A run of operations that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Trouble {
+    /// When the first of the run failed.
+    pub(super) since: Instant,
+    /// How many failed.
+    pub(super) attempts: u32,
+    /// How the last one failed.
+    pub(super) kind: FailureKind,
+    /// People were told.
+    pub(super) told: bool,
 }
 
 impl Flight {

@@ -1,7 +1,7 @@
 //! One toggle under control: what it should be, what it is, what is in flight, when to try again.
 
 use super::drift::{DriftReply, Ended};
-use super::flight::Flight;
+use super::flight::{Flight, Trouble};
 use super::jitter::Jitter;
 use super::machine::DriftPolicy;
 use super::ring::{Action, OpId};
@@ -51,6 +51,10 @@ pub struct Switch {
     unanswered: Option<(Position, Instant)>,
     /// Time since it was told to go on, while it may be on.
     on_for: Option<Stopwatch>,
+    /// When it was last told to go on without being known to be: from then at the earliest it is on, if it is.
+    opening: Option<Instant>,
+    /// Time since the telling that put it on.
+    opened_for: Option<Stopwatch>,
     /// Time since it was read off after it may have been on.
     off_for: Option<Stopwatch>,
     repairs: Vec<Instant>,
@@ -62,15 +66,6 @@ pub struct Switch {
     off_at: Option<Instant>,
     /// Lapsing positions are set again from here on.
     renew_at: Option<Instant>,
-}
-
-/// Operations fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Trouble {
-    since: Instant,
-    attempts: u32,
-    kind: FailureKind,
-    told: bool,
 }
 
 impl Switch {
@@ -93,6 +88,8 @@ impl Switch {
             echoes: Vec::new(),
             unanswered: None,
             on_for: None,
+            opening: None,
+            opened_for: None,
             off_for: None,
             repairs: Vec::new(),
             left_alone: None,
@@ -122,7 +119,7 @@ impl Switch {
             settled: self.settled,
             // Told to go off since: if it has to go on again after a restart, patience begins anew.
             on_for: self
-                .on_for
+                .on_for()
                 .map(|watch| if self.told_off { Duration::ZERO } else { watch.read(now) }),
             off_for: self.off_for.map(|watch| watch.read(now)),
         })
@@ -178,9 +175,9 @@ impl Switch {
         self.on_for.filter(|_| !self.told_off)
     }
 
-    /// Time since it was told to go on, while it may be on.
-    pub const fn on_for(&self) -> Option<Stopwatch> {
-        self.on_for
+    /// Time since it went on, as far as that is known, or else since it was told to; while it may be on.
+    pub fn on_for(&self) -> Option<Stopwatch> {
+        self.opened_for.or(self.on_for)
     }
 
     /// Time since it was read off after it may have been on.
@@ -283,8 +280,11 @@ impl Switch {
             let may_be_on = self.on_for.is_none() && self.observed.configured.is_none();
             if opens_anew || may_be_on {
                 self.on_for = Some(Stopwatch::running(now));
+                self.opened_for = None;
                 self.off_for = None;
             }
+            let known_on = self.observed.configured == Some(Position::On);
+            self.opening = (position == Position::On && !known_on).then_some(now);
             self.declared = Some(position);
             self.told_off = position == Position::Off;
             self.off_at = self.told_off.then_some(now).or(self.off_at);
@@ -328,9 +328,15 @@ impl Switch {
             Some(Position::On) => {
                 self.off_for = None;
                 self.on_for = self.on_for.or(Some(Stopwatch::running(now)));
+                self.opened_for = self.opening.take().map(Stopwatch::running).or(self.opened_for);
             }
-            Some(Position::Off) if self.on_for.take().is_some() => self.off_for = Some(Stopwatch::running(now)),
-            Some(Position::Off) | None => {}
+            Some(Position::Off) => {
+                (self.opening, self.opened_for) = (None, None);
+                if self.on_for.take().is_some() {
+                    self.off_for = Some(Stopwatch::running(now));
+                }
+            }
+            None => {}
         }
         let released = observed.held_by_other && self.desired == Some(Position::Off);
         if observed.configured == self.desired || released {

@@ -160,6 +160,23 @@ fn r08_a_gate_opened_by_prewarm_stays_open_for_a_drain() {
 }
 
 #[test]
+fn r08_the_drain_counts_from_the_telling_that_opened_the_gate() {
+    let mut world = outage(Home::Refusing);
+    world.standby = Standby::Broken(Breakage::Status(503));
+    world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
+    world.run(secs(400));
+    assert_eq!(world.position(GATE), Position::Off);
+    world.remote(GATE).fate = Fate::Done;
+    assert!(world.run_until(secs(120), |world| world.position(GATE) == Position::On));
+    let opened = world.written_at(GATE, Position::On).unwrap();
+    world.home = Home::Serving;
+    assert!(world.run_until(secs(1200), |world| world.position(GATE) == Position::Off));
+    let shut = world.written_at(GATE, Position::Off).unwrap();
+    assert!(shut.since(opened) >= policy().drain, "{:?}", shut.since(opened));
+    assert_eq!(world.violations, Vec::<String>::new());
+}
+
+#[test]
 fn r09_when_nothing_differs_nothing_is_set() {
     let mut world = World::new(policy());
     world.run(secs(60));
