@@ -37,15 +37,7 @@ impl World {
 
     fn check_intent(&mut self, object: Object, position: Position) {
         let key = super::eyes::key(object);
-        let meant = self.owners(object).any(|site| {
-            let saved = self.sites[site].saved.as_ref();
-            saved.is_some_and(|saved| {
-                saved
-                    .toggles
-                    .iter()
-                    .any(|record| record.key == key && record.desired == position)
-            })
-        });
+        let meant = self.owners(object).any(|site| self.sites[site].intends(key, position));
         if !meant && self.disk {
             self.broken(Law::IntentFirst, &format!("{object:?} {}", position.label()));
         }

@@ -32,7 +32,8 @@ pub enum Law {
     /// with the providers: a rule that somebody edits between our read and our write (its API has no etag), and, in a process that has not
     /// seen the policy yet, an answer that is whole and current but for its bindings (nothing tells it from a policy without any).
     NothingElseChanges,
-    /// A write's intent is on disk before it leaves, unless the disk takes no writes.
+    /// A write's intent is on disk before it leaves, unless the disk takes no writes, or refused the last save and is asked again within
+    /// a minute. A newer wish may overtake an operation that had begun: its write leaves, within its deadline, and the next undoes it.
     IntentFirst,
     /// Every notice is delivered under its one id, each site's in order, and says so when it is late. One that was worded in the very
     /// moment of a crash may not have come to the disk yet; nor has the intent that says it was told.

@@ -223,6 +223,7 @@ impl Parts {
             gate.is_some_and(|record| record.desired == Position::On)
         };
         let watched = &mut world.sites[site];
+        watched.forget_begun();
         watched.mode = mode;
         watched.route = found.map_or(watched.route, |found| found.route);
         if !found.is_some_and(wished) {
@@ -259,6 +260,7 @@ struct WatchedDisk {
 impl Disk for WatchedDisk {
     fn save(&self, kept: &Kept) -> Result<(), StoreError> {
         if !lock(&self.world).disk {
+            lock(&self.world).sites[self.site].refuse();
             return Err(StoreError::Io {
                 doing: "write",
                 path: "site.json".into(),
@@ -269,7 +271,7 @@ impl Disk for WatchedDisk {
             return Ok(());
         }
         self.store.save(kept)?;
-        lock(&self.world).sites[self.site].saved = Some(kept.snapshot.clone());
+        lock(&self.world).sites[self.site].save(kept.snapshot.clone());
         Ok(())
     }
 }

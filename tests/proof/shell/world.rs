@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pilotlight::core::{Mode, Notice, Position, Route, Snapshot, Wall};
+use pilotlight::core::{Mode, Notice, Position, Route, Snapshot, ToggleKey, Wall};
 use tokio::time::Instant;
 
 use super::dice::{Dice, mix};
@@ -13,11 +13,14 @@ use super::laws::Law;
 use super::objects::{By, Object, Objects};
 use super::plan::{Api, Edge, Hand, Home, Standby, Turn};
 use super::planted::Plant;
+use super::wire::TOGGLE_TIMEOUT;
 
 /// The sites' names; a life has one or two.
 pub const SITES: [&str; 2] = ["home", "second"];
 /// The wall clock when a life begins.
 const EPOCH: Wall = Wall(1_790_000_000_000);
+/// A save that was refused is tried again after a minute; the loop has a grain.
+const SAVED_AGAIN: Duration = Duration::from_secs(62);
 /// Lines of the story that are kept.
 const KEPT: usize = 300;
 
@@ -83,9 +86,58 @@ pub struct Watched {
     pub gate_wished_at: Option<Instant>,
     pub ordered_at: Option<Instant>,
     pub saved: Option<Snapshot>,
+    /// What stood on disk until then.
+    overtaken: Vec<(ToggleKey, Position, Instant)>,
+    /// When the disk refused the last save, if it did.
+    refused_at: Option<Instant>,
     pub turned_at: Instant,
     /// When home's answer last reached the origin eye.
     pub answered_at: Instant,
+}
+
+impl Watched {
+    /// The disk took this.
+    pub fn save(&mut self, snapshot: Snapshot) {
+        let now = Instant::now();
+        self.overtaken.retain(|(.., at)| at.elapsed() <= TOGGLE_TIMEOUT);
+        for was in self.saved.iter().flat_map(|saved| &saved.toggles) {
+            if !tells(&snapshot, was.key, was.desired) {
+                self.overtaken.push((was.key, was.desired, now));
+            }
+        }
+        self.saved = Some(snapshot);
+        self.refused_at = None;
+    }
+
+    /// The disk refused a save.
+    pub fn refuse(&mut self) {
+        self.refused_at = Some(Instant::now());
+    }
+
+    /// A new process: what the one before had begun ended with it.
+    pub fn forget_begun(&mut self) {
+        self.overtaken.clear();
+        self.refused_at = None;
+    }
+
+    /// Whether a write may leave that puts the toggle there: its intent is on disk, or was when its operation can have begun at the
+    /// earliest, or the disk refused it not longer ago than saving is tried again.
+    pub fn intends(&self, key: ToggleKey, position: Position) -> bool {
+        let stands = self.saved.as_ref().is_some_and(|saved| tells(saved, key, position));
+        let stood = self
+            .overtaken
+            .iter()
+            .any(|(was, there, at)| (*was, *there) == (key, position) && at.elapsed() <= TOGGLE_TIMEOUT);
+        let refused = self.refused_at.is_some_and(|at| at.elapsed() <= SAVED_AGAIN);
+        stands || stood || refused
+    }
+}
+
+fn tells(saved: &Snapshot, key: ToggleKey, position: Position) -> bool {
+    saved
+        .toggles
+        .iter()
+        .any(|record| record.key == key && record.desired == position)
 }
 
 /// The world.
@@ -142,6 +194,8 @@ impl World {
             gate_wished_at: None,
             ordered_at: None,
             saved: None,
+            overtaken: Vec::new(),
+            refused_at: None,
             turned_at: now,
             answered_at: now,
         };
