@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_providers_text_loses_urls_tokens_and_control_characters() {
+    fn r16_a_providers_text_loses_urls_tokens_and_control_characters() {
         let text =
             "denied\r\nfor \u{1b}[1m ya29.a0AfH6SMBx and https://example.net/hook?key=1 \"eyJhbGciOiJ.x.y\", end";
         assert_eq!(redact(text), "denied for [1m <redacted> and <url> \"<redacted>\", end");

@@ -254,3 +254,17 @@ fn r13_no_pin_expires_while_home_cannot_be_judged() {
     assert!(world.run_until(secs(65), |world| world.was_told("override_ended")));
     assert_eq!(world.violations, Vec::<String>::new());
 }
+
+#[test]
+fn r13_a_pause_in_the_middle_of_a_switch_leaves_the_rest_undone_until_it_ends() {
+    let mut world = outage(Home::Refusing);
+    world.remote(REDIRECT).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
+    assert!(world.run_until(secs(300), |world| world.was_told("stuck")));
+    world.command(Order::Pause, 3600);
+    let sets = world.sets;
+    world.run(secs(1800));
+    assert_eq!(world.sets, sets, "what is still wished for is not written");
+    world.remote(REDIRECT).fate = Fate::Done;
+    world.command(Order::Resume, 0);
+    assert!(world.run_until(secs(120), |world| rests(world, Route::Standby)));
+}

@@ -141,6 +141,18 @@ async fn r16_a_redirect_is_not_followed_and_the_url_is_in_no_error() {
 }
 
 #[tokio::test]
+async fn r16_the_url_is_in_no_error_about_a_receiver_that_is_not_there_or_hangs_up() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (hangs_up, _request) = receiver("").await;
+    for url in [format!("http://{gone}/{CANARY}"), hangs_up] {
+        let error = post(&url, None).await.unwrap_err();
+        assert_eq!(error.kind, TellFailure::NoAnswer);
+        let shown = format!("{error:?} {error}");
+        assert!(!shown.contains(CANARY) && !shown.contains("127.0.0.1"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn answers_decide_what_becomes_of_a_notice() {
     for (answer, kind, wait) in [
         (
