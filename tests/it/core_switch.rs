@@ -110,3 +110,30 @@ fn r07_a_hint_from_outside_cuts_a_retry_delay_short_but_not_the_providers_wait()
         assert_eq!(next.is_some(), due);
     }
 }
+
+#[test]
+fn r11_a_hint_that_goes_on_counts_once_a_minute() {
+    let mut jitter = Jitter::new(7);
+    let mut switch = Switch::new(REDIRECT);
+    switch.want(Position::On);
+    let mut fail = |switch: &mut Switch, id, now| {
+        switch.begin(OpId(id), Action::Set(REDIRECT, Position::On), now);
+        let failure = Failure::new(FailureKind::Unavailable);
+        switch.end(OpId(id), Err(failure), DriftPolicy::Repair, &mut jitter, now);
+    };
+    let is_due = |switch: &mut Switch, now| switch.next_action(true, secs(300), &mut Alarms::new(now)).is_some();
+    for id in 1..=12 {
+        fail(&mut switch, id, NOW);
+    }
+    switch.doubt(NOW);
+    assert!(is_due(&mut switch, NOW));
+    fail(&mut switch, 13, NOW);
+    let soon = NOW + secs(1);
+    switch.doubt(soon);
+    assert!(!is_due(&mut switch, soon), "it was just tried");
+    let later = NOW + secs(60);
+    fail(&mut switch, 14, later);
+    assert!(!is_due(&mut switch, later));
+    switch.doubt(later);
+    assert!(is_due(&mut switch, later));
+}

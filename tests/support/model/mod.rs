@@ -18,7 +18,7 @@ mod sights;
 mod step;
 mod written;
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 pub use audit::Audit;
@@ -33,7 +33,7 @@ pub use step::Line;
 
 use pilotlight::core::machine::Pin;
 use pilotlight::core::{
-    BrokenStandby, ClockCheck, Command, Controller, DriftPolicy, Event, Faculties, Failback, Instant, Notice, Now,
+    BrokenStandby, ClockCheck, Command, Controller, DriftPolicy, Event, Eye, Faculties, Failback, Instant, Notice, Now,
     OpId, Order, Policy, Position, Reflection, Role, Snapshot, ToggleKey, Wall, controller::Layout,
 };
 use pilotlight::probe::schedule::{Cadence, Schedule};
@@ -123,6 +123,8 @@ pub struct World {
     pub notices: Vec<(Instant, Notice)>,
     /// When core asked to have credentials and connections ready.
     pub warmed: Vec<Instant>,
+    /// The last looks that core asked for.
+    pub looked: VecDeque<(Instant, Eye)>,
     /// Broken invariants, in words.
     pub violations: Vec<String>,
     pub probes_run: bool,
@@ -234,6 +236,7 @@ impl World {
             sets: 0,
             notices: Vec::new(),
             warmed: Vec::new(),
+            looked: VecDeque::new(),
             violations: Vec::new(),
             probes_run: true,
             plant: None,

@@ -9,9 +9,17 @@ use super::{Fate, GATE, Home, Pending, Plant, REDIRECT, SILENCE, SNOOZE, TOGGLE_
 
 /// An eye that meets no trouble takes this long.
 const QUICK: Duration = Duration::from_millis(100);
+/// So many looks are kept for a test to read.
+const LOOKS_KEPT: usize = 4096;
 
 impl World {
     pub(super) fn act(&mut self, id: OpId, action: Action) {
+        if let Action::Look(eye) = action {
+            self.looked.push_back((self.now, eye));
+            if self.looked.len() > LOOKS_KEPT {
+                self.looked.pop_front();
+            }
+        }
         match action {
             Action::Look(Eye::Mirror) => {
                 let cut = self.cut_off && self.plant != Some(Plant::LyingMirror);

@@ -1,6 +1,6 @@
 //! What a test asks of the world.
 
-use pilotlight::core::{Instant, Position, Route, ToggleKey, What};
+use pilotlight::core::{Eye, Instant, Position, Route, ToggleKey, What};
 
 use super::World;
 
@@ -29,6 +29,15 @@ impl World {
             .rev()
             .find(|write| write.key == key && write.position == position)
             .map(|write| write.at)
+    }
+
+    /// When core looked through an eye since `from`.
+    pub fn looks(&self, eye: Eye, from: Instant) -> Vec<Instant> {
+        let of_eye = self
+            .looked
+            .iter()
+            .filter(|(at, through)| *through == eye && *at >= from);
+        of_eye.map(|(at, _)| *at).collect()
     }
 
     pub fn phase(&self) -> &'static str {

@@ -8,6 +8,8 @@ use super::{Glimpse, Home, Invariant, Item, Pending, Plant, World, mix, secs};
 
 /// Core may ask to be woken at one instant this often.
 const MOST_WAKES: u32 = 3;
+/// After so many time would stand still for ever: the world ends.
+const NO_END: u32 = 1000;
 /// So long after a change from outside no probe is left out: what the references said before still counts until then.
 const ATTENTIVE: Duration = secs(180);
 
@@ -99,6 +101,7 @@ impl World {
                 &format!("woken {} times at one instant", self.woken.1),
             );
         }
+        assert!(self.woken.1 < NO_END, "core never lets time go on: {:?}", self.now);
         self.feed(Event::Woke);
     }
 
