@@ -13,7 +13,7 @@ cd "$HERE/../.."
 . "$HERE/core_alone.sh"
 
 # So many shards that one of them takes a minute on two idle cores, three on busy ones.
-SHARDS=12
+SHARDS=16
 EXPLAINED=$HERE/mutants.md
 TOOLS=$PWD/target/ci-tools
 ROOM=$PWD/$TARGET/mutants
