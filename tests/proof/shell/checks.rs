@@ -5,7 +5,7 @@ use pilotlight::core::{Mode, Position};
 use super::laws::Law;
 use super::objects::{By, Call, Object};
 use super::wire::TOGGLE_TIMEOUT;
-use super::world::World;
+use super::world::{Watched, World};
 
 impl World {
     /// A write leaves.
@@ -71,7 +71,7 @@ impl World {
         if gate.position == Position::Off {
             return;
         }
-        let wished = self.sites.iter().filter_map(|site| site.gate_wished_at).max();
+        let wished = self.sites.iter().filter_map(Watched::wished_before_shutting).max();
         if wished.is_some_and(|at| at.elapsed() < drain) {
             self.broken(Law::GateOpenUntilDrained, "it was wished open not so long ago");
         }

@@ -15,7 +15,8 @@ pub enum Law {
     RedirectOnlyToAnOpenGate,
     /// The gate is told to shut only when every redirect on it is off, has been off for `drain` if it was ours to switch, and `drain` has
     /// passed since a site wished it open. A redirect that somebody else (or a late write of ours) put on within the last quarter of an
-    /// hour may not have been seen yet.
+    /// hour may not have been seen yet. A wish that comes while an operation to shut it is under way does not call that back; it opens
+    /// the gate again.
     GateOpenUntilDrained,
     /// No write asks for what is so already. An object that changed since we read it last excuses it: the race is the provider's.
     NoWriteWhenNothingDiffers,

@@ -57,6 +57,9 @@ impl World {
         }
         let gate = status.toggles.iter().find(|toggle| toggle.key == key(Object::Gate));
         let wished = gate.is_some_and(|gate| gate.desired == Some(Position::On));
+        if wished && watched.gate_wished_since.is_none() {
+            watched.gate_wished_before = watched.gate_wished_at;
+        }
         watched.gate_wished_since = wished.then(|| watched.gate_wished_since.unwrap_or_else(Tick::now));
         watched.gate_wished_at = watched.gate_wished_since.or(watched.gate_wished_at);
     }

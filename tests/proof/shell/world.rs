@@ -84,6 +84,8 @@ pub struct Watched {
     pub gate_wished_since: Option<Instant>,
     /// When the gate was wished open last after it had not been.
     pub gate_wished_at: Option<Instant>,
+    /// The same of the wish before.
+    pub gate_wished_before: Option<Instant>,
     pub ordered_at: Option<Instant>,
     pub saved: Option<Snapshot>,
     /// What stood on disk until then.
@@ -112,6 +114,14 @@ impl Watched {
     /// The disk refused a save.
     pub fn refuse(&mut self) {
         self.refused_at = Some(Instant::now());
+    }
+
+    /// When the gate was wished open before an operation that shuts it now can have begun: a wish that stands has overtaken it.
+    pub fn wished_before_shutting(&self) -> Option<Instant> {
+        match self.gate_wished_since {
+            Some(since) if since.elapsed() <= TOGGLE_TIMEOUT => self.gate_wished_before,
+            _ => self.gate_wished_at,
+        }
     }
 
     /// A new process: what the one before had begun ended with it.
@@ -192,6 +202,7 @@ impl World {
             paused_since: None,
             gate_wished_since: None,
             gate_wished_at: None,
+            gate_wished_before: None,
             ordered_at: None,
             saved: None,
             overtaken: Vec::new(),
