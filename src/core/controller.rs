@@ -130,7 +130,7 @@ impl Controller {
                 .iter_mut()
                 .find(|switch| switch.key() == record.key)
             {
-                switch.restore(record, now.at);
+                switch.restore(record, snapshot.route, now.at);
             }
         }
         if let Some(episode) = &self.episode

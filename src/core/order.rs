@@ -59,8 +59,12 @@ impl Reconciler {
         if adopted || (now == Some(Position::On) && !self.redirect_was_lost()) {
             return Some(Position::On);
         }
-        let go = !wish.hold_redirect && self.may_redirect(policy, alarms);
-        Some(if go { Position::On } else { Position::Off })
+        if !wish.hold_redirect && self.may_redirect(policy, alarms) {
+            return Some(Position::On);
+        }
+        // Neither remembered nor read yet: it may be what visitors have.
+        let unknown = now.is_none() && self.redirect().is_none();
+        (!unknown).then_some(Position::Off)
     }
 
     /// Wished on and read off: not written yet, or somebody else moved it. A repair follows the order out again.

@@ -7,7 +7,7 @@ use super::machine::DriftPolicy;
 use super::ring::{Action, OpId};
 use super::snapshot::ToggleRecord;
 use super::time::{Alarms, Duration, Instant, Stopwatch};
-use super::toggles::{Failure, FailureKind, Observed, Position, Role, ToggleKey};
+use super::toggles::{Failure, FailureKind, Observed, Position, Role, Route, ToggleKey};
 
 /// Repairs of a drifted toggle in [`REPAIR_WINDOW`]; then it is left alone.
 const MOST_REPAIRS: usize = 3;
@@ -100,9 +100,11 @@ impl Switch {
     }
 
     /// Takes up what was saved: intent, not position. Unless it had come to rest, a write may still be on its way.
-    pub fn restore(&mut self, record: &ToggleRecord, now: Instant) {
-        self.desired = Some(record.desired);
-        self.settled = record.settled;
+    /// An off of the redirect on a way home that was taken back is no intent any more: where it is found decides.
+    pub fn restore(&mut self, record: &ToggleRecord, route: Route, now: Instant) {
+        let taken_back = self.key.role == Role::Redirect && route == Route::Standby && record.desired == Position::Off;
+        self.desired = (!taken_back).then_some(record.desired);
+        self.settled = record.settled && !taken_back;
         self.told_off = record.desired == Position::Off;
         self.on_for = record.on_for.map(|shown| Stopwatch::stopped(shown).mark(now));
         self.off_for = record.off_for.map(|shown| Stopwatch::stopped(shown).mark(now));

@@ -6,7 +6,7 @@ use pilotlight::core::snapshot::ToggleRecord;
 use pilotlight::core::switch::Switch;
 use pilotlight::core::time::Alarms;
 use pilotlight::core::{
-    Action, DriftPolicy, Duration, Failure, FailureKind, Instant, Observed, OpId, Position, ToggleKey,
+    Action, DriftPolicy, Duration, Failure, FailureKind, Instant, Observed, OpId, Position, Route, ToggleKey,
 };
 
 use crate::support::model::{REDIRECT, SILENCE, secs};
@@ -133,7 +133,7 @@ fn r10_what_was_kept_goes_on_after_a_restart_but_patience_begins_anew_after_an_o
             off_for: None,
         };
         let mut switch = Switch::new(REDIRECT);
-        switch.restore(&record, NOW);
+        switch.restore(&record, Route::Origin, NOW);
         assert_eq!(switch.desired(), Some(desired));
         assert!(switch.is_settled());
         let kept = switch.record(NOW + secs(10)).expect("it has a wish");

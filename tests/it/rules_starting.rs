@@ -1,6 +1,6 @@
 //! DESIGN section 4, rule 4: what a start finds, and what it may do about it.
 
-use pilotlight::core::{Order, Position, Route};
+use pilotlight::core::{Failure, FailureKind, Order, Position, Route};
 
 use crate::support::model::{DARK, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, World, policy, rests, secs};
 
@@ -305,5 +305,24 @@ fn r06_a_redirect_that_was_only_seen_on_is_drained_too() {
     assert!(world.was_told("adopted"));
     world.command(Order::Force(Route::Origin), 7200);
     assert!(world.run_until(secs(1200), |world| world.position(GATE) == Position::Off));
+    assert_eq!(world.violations, Vec::<String>::new());
+}
+
+/// Home is forced and given back at once, and a crash takes the off that was on its way: the restart finds the redirect on and leaves it so.
+#[test]
+fn r04_a_way_home_that_was_taken_back_before_a_crash_takes_nobody_from_the_standby() {
+    let mut world = seen();
+    world.home = Home::Silent;
+    assert!(world.run_until(secs(300), |world| world.position(REDIRECT) == Position::On));
+    world.run(secs(30));
+    world.remote(REDIRECT).fate = Fate::Fails(Failure::new(FailureKind::NoAnswer));
+    world.command(Order::Force(Route::Origin), 3600);
+    world.command(Order::Resume, 3600);
+    world.crash_and_restart();
+    world.remote(REDIRECT).fate = Fate::Done;
+    let moves = world.writes.len();
+    world.run(secs(300));
+    assert_eq!(world.position(REDIRECT), Position::On);
+    assert_eq!(world.writes.len(), moves, "nobody was moved");
     assert_eq!(world.violations, Vec::<String>::new());
 }

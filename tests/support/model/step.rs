@@ -24,6 +24,7 @@ impl World {
     /// Runs until `condition` holds; false if it does not within `limit`.
     pub fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
+        self.follow();
         while !condition(self) {
             if !self.step(end) {
                 return condition(self);
@@ -38,6 +39,8 @@ impl World {
     }
 
     pub fn run_to(&mut self, end: Instant) {
+        // What a test changed just now is so from now on, not from the next step on.
+        self.follow();
         while self.step(end) {}
     }
 
