@@ -137,3 +137,35 @@ fn r11_a_hint_that_goes_on_counts_once_a_minute() {
     switch.doubt(later);
     assert!(is_due(&mut switch, later));
 }
+
+#[test]
+fn r08_the_drain_counts_from_the_telling_after_which_it_was_read_on_and_no_later_one() {
+    let mut jitter = Jitter::new(7);
+    let mut switch = Switch::new(REDIRECT);
+    switch.want(Position::On);
+    let set = Action::Set(REDIRECT, Position::On);
+    let mut age = |id, result, at| {
+        switch.begin(OpId(id), set, at);
+        switch.end(OpId(id), result, DriftPolicy::Repair, &mut jitter, at);
+        switch.on_for().map(|on_for| on_for.read(NOW + secs(300)))
+    };
+    let failed = Err(Failure::new(FailureKind::Unavailable));
+    let done = Ok(read(Some(Position::On)));
+    assert_eq!(age(1, failed, NOW), Some(secs(300)), "told to, and nothing is known");
+    assert_eq!(age(2, done, NOW + secs(100)), Some(secs(200)), "this telling put it on");
+    assert_eq!(age(3, done, NOW + secs(200)), Some(secs(200)), "it was on already");
+}
+
+#[test]
+fn r08_a_telling_off_that_is_read_on_makes_it_no_younger() {
+    let mut jitter = Jitter::new(7);
+    let mut switch = Switch::new(REDIRECT);
+    switch.want(Position::On);
+    for (id, position, at) in [(1, Position::On, NOW), (2, Position::Off, NOW + secs(100))] {
+        switch.begin(OpId(id), Action::Set(REDIRECT, position), at);
+        let is = Ok(read(Some(Position::On)));
+        switch.end(OpId(id), is, DriftPolicy::Repair, &mut jitter, at);
+    }
+    let on_for = switch.on_for().map(|on_for| on_for.read(NOW + secs(300)));
+    assert_eq!(on_for, Some(secs(300)));
+}
