@@ -33,7 +33,7 @@ said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 began=$SECONDS
 PILOTLIGHT_CRASH=all RUST_BACKTRACE=${RUST_BACKTRACE:-0} \
-    cargo test --locked --profile proof --test proof -- crash:: --nocapture --test-threads=1 2>&1 | tee "$said" ||
+    cargo test --locked --test proof -- crash:: --nocapture --test-threads=1 2>&1 | tee "$said" ||
     fail "a kill or a disk that refuses changed something, see above"
 # One line with all figures, as the tests printed them.
 echo "crash: $(sed -n 's/^.*crash: //p' "$said" | grep -v skipped | tr '\n' ';' | sed 's/;$//; s/;/; /g') ($((SECONDS - began)) s)"
