@@ -62,9 +62,8 @@ impl Reconciler {
         if !wish.hold_redirect && self.may_redirect(policy, alarms) {
             return Some(Position::On);
         }
-        // Neither remembered nor read yet: it may be what visitors have.
-        let unknown = now.is_none() && self.redirect().is_none();
-        (!unknown).then_some(Position::Off)
+        // Not known yet: it may be what visitors have.
+        self.redirect().map(|_| Position::Off)
     }
 
     /// Wished on and read off: not written yet, or somebody else moved it. A repair follows the order out again.
