@@ -10,25 +10,9 @@ use pilotlight::core::{
 };
 
 use crate::support::model::{
-    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, TOGGLE_TIMEOUT, World, find, policy, rests, secs,
+    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, TOGGLE_TIMEOUT, World, failed_over, find, healthy,
+    healthy_with, policy, rests, secs,
 };
-
-fn calm() -> World {
-    calm_with(policy())
-}
-
-fn calm_with(policy: Policy) -> World {
-    let mut world = World::new(policy);
-    world.run(secs(120));
-    world
-}
-
-fn out(home: Home) -> World {
-    let mut world = calm();
-    world.home = home;
-    assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
-    world
-}
 
 #[test]
 fn r06_an_order_before_anything_is_known_keeps_the_order_out() {
@@ -43,7 +27,7 @@ fn r06_an_order_before_anything_is_known_keeps_the_order_out() {
 
 #[test]
 fn r06_an_order_while_the_redirect_cannot_be_read_keeps_the_order_out() {
-    let mut world = calm();
+    let mut world = healthy();
     let unavailable = Fate::Fails(Failure::new(FailureKind::Unavailable));
     world.remote(REDIRECT).fates = vec![unavailable; 3];
     world.forget_disk();
@@ -55,7 +39,7 @@ fn r06_an_order_while_the_redirect_cannot_be_read_keeps_the_order_out() {
 
 #[test]
 fn r12_a_redirect_that_is_lost_while_the_gate_opens_again_waits_for_it() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.run(secs(1000));
     world.propagation = secs(110);
     world.meddle(GATE, Position::Off);
@@ -76,7 +60,7 @@ fn r12_a_redirect_that_is_lost_while_the_gate_opens_again_waits_for_it() {
 #[test]
 fn r02_a_failover_at_the_very_end_of_the_relapse_window_doubles_nothing() {
     for (early, doubled) in [(0, false), (1, true)] {
-        let mut world = out(Home::Silent);
+        let mut world = failed_over(Home::Silent);
         world.home = Home::Serving;
         assert!(world.run_until(secs(3000), |world| world.was_told("back_home")));
         let home = world.now;
@@ -112,7 +96,7 @@ fn r02_a_failover_at_the_very_end_of_the_relapse_window_doubles_nothing() {
 
 #[test]
 fn r07_a_loop_is_partly_switched_and_the_next_switch_out_begins_anew() {
-    let mut world = calm();
+    let mut world = healthy();
     world.loops = true;
     world.home = Home::Silent;
     assert!(world.run_until(secs(400), |world| world.was_told("redirect_loop")));
@@ -154,7 +138,7 @@ fn without_a_redirect_a_standby_that_does_not_answer_well_is_not_verified() {
 
 #[test]
 fn r10_a_quiet_that_relapses_doubled_twice_is_saved_once_a_minute_beyond_the_relapse_window() {
-    let mut world = calm();
+    let mut world = healthy();
     for round in 1..=3 {
         world.home = Home::Silent;
         assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
@@ -178,11 +162,11 @@ fn r10_a_quiet_that_relapses_doubled_twice_is_saved_once_a_minute_beyond_the_rel
 
 #[test]
 fn r13_a_certificate_that_only_we_refuse_is_nobodys_return_while_visitors_are_at_home() {
-    let mut world = calm();
+    let mut world = healthy();
     world.home = Home::OwnPathBroken;
     world.run(secs(3000));
     assert!(!world.was_told("back_for_visitors_only"), "{:?}", world.told());
-    let mut world = calm();
+    let mut world = healthy();
     world.home = Home::BadCertificate;
     world.run(secs(3000));
     assert!(!world.was_told("back_for_visitors_only"), "{:?}", world.told());
@@ -195,7 +179,7 @@ fn r07_a_broken_standby_is_told_as_held_only_while_the_redirect_is_held_back() {
         (BrokenStandby::Switch, false, false),
         (BrokenStandby::Hold, true, false),
     ] {
-        let mut world = calm_with(Policy {
+        let mut world = healthy_with(Policy {
             broken_standby,
             ..policy()
         });
@@ -212,7 +196,7 @@ fn r07_a_broken_standby_is_told_as_held_only_while_the_redirect_is_held_back() {
 
 #[test]
 fn r12_a_gate_that_leaks_after_the_way_home_is_told_after_it_had_time_to_settle_and_daily() {
-    let mut world = calm();
+    let mut world = healthy();
     world.propagation = secs(90_000);
     world.home = Home::Silent;
     world.remotes.get_mut(&GATE).unwrap().moved_at = pilotlight::core::Instant::ZERO;
@@ -237,7 +221,7 @@ fn r12_a_gate_that_leaks_after_the_way_home_is_told_after_it_had_time_to_settle_
 
 #[test]
 fn r08_a_visitor_who_meets_the_shut_gate_makes_it_be_read_at_once() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.run(secs(100));
     world.meddle(GATE, Position::Off);
     world.propagation = secs(1);
@@ -255,7 +239,7 @@ fn r08_a_visitor_who_meets_the_shut_gate_makes_it_be_read_at_once() {
 
 #[test]
 fn an_older_sight_of_the_visitor_eye_is_not_shown_over_a_newer_one() {
-    let mut world = calm();
+    let mut world = healthy();
     world.edge_works = false;
     world.run(secs(61));
     world.edge_works = true;
@@ -267,7 +251,7 @@ fn an_older_sight_of_the_visitor_eye_is_not_shown_over_a_newer_one() {
 
 #[test]
 fn while_blind_nothing_is_darker_than_it_was_and_then_all_goes_on() {
-    let mut world = calm();
+    let mut world = healthy();
     world.home = Home::Refusing;
     world.run(secs(15));
     world.mirror = DARK;
@@ -280,7 +264,7 @@ fn while_blind_nothing_is_darker_than_it_was_and_then_all_goes_on() {
 
 #[test]
 fn r11_a_gate_that_fails_for_a_while_delays_only_what_has_to_wait_for_it() {
-    let mut world = calm();
+    let mut world = healthy();
     world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
     world.home = Home::Silent;
     world.run(secs(60));
@@ -296,7 +280,7 @@ fn r11_a_gate_that_fails_for_a_while_delays_only_what_has_to_wait_for_it() {
 
 #[test]
 fn r04_a_redirect_found_on_against_memory_is_kept_for_a_full_window_even_if_home_answers() {
-    let mut world = calm();
+    let mut world = healthy();
     world.meddle(REDIRECT, Position::On);
     world.meddle(GATE, Position::On);
     world.crash_and_restart();
@@ -308,7 +292,7 @@ fn r04_a_redirect_found_on_against_memory_is_kept_for_a_full_window_even_if_home
 
 #[test]
 fn r09_a_standby_seen_open_is_enough_while_the_gates_record_cannot_be_read() {
-    let mut world = calm();
+    let mut world = healthy();
     world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
     world.run(secs(1200));
     world.meddle(GATE, Position::On);
@@ -321,7 +305,7 @@ fn r09_a_standby_seen_open_is_enough_while_the_gates_record_cannot_be_read() {
 
 #[test]
 fn r06_a_standby_seen_open_is_not_enough_while_the_gate_is_being_written() {
-    let mut world = calm();
+    let mut world = healthy();
     world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
     world.run(secs(1200));
     world.meddle(GATE, Position::On);
@@ -339,7 +323,7 @@ fn r06_a_standby_seen_open_is_not_enough_while_the_gate_is_being_written() {
 
 #[test]
 fn r06_a_cached_page_proves_home_if_the_origin_eye_sees_it() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.edge_caches = true;
     world.home = Home::Serving;
     assert!(world.run_until(secs(3000), |world| world.was_told("failback_started")));

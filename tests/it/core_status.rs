@@ -7,25 +7,9 @@ use pilotlight::core::{
 };
 
 use crate::support::model::{
-    CLEAR, DARK, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, policy, rests, secs,
+    CLEAR, DARK, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, failed_over, healthy, healthy_with,
+    policy, rests, secs,
 };
-
-fn calm() -> World {
-    calm_with(policy())
-}
-
-fn calm_with(policy: Policy) -> World {
-    let mut world = World::new(policy);
-    world.run(secs(120));
-    world
-}
-
-fn out(home: Home) -> World {
-    let mut world = calm();
-    world.home = home;
-    assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
-    world
-}
 
 fn status(world: &World) -> Status {
     world.controller.status(world.clock())
@@ -39,11 +23,11 @@ fn toggle(world: &World, role: Role) -> ToggleStatus {
 #[test]
 fn a_pause_or_a_pin_home_in_calm_begins_no_episode() {
     for order in [Order::Pause, Order::Force(Route::Origin)] {
-        let mut world = calm();
+        let mut world = healthy();
         world.command(order, 600);
         assert_eq!(status(&world).episode, None, "{order:?}");
     }
-    let mut world = calm();
+    let mut world = healthy();
     world.command(Order::Force(Route::Standby), 600);
     assert_eq!(
         status(&world).episode.map(|episode| episode.cause.label()),
@@ -54,7 +38,7 @@ fn a_pause_or_a_pin_home_in_calm_begins_no_episode() {
 #[test]
 fn after_a_gap_one_answer_without_a_contradiction_is_enough_for_the_clock() {
     for (answered, doubtful) in [(1, false), (0, true)] {
-        let mut world = calm();
+        let mut world = healthy();
         world.mirror = Reflection {
             answered,
             clock: ClockCheck::Unknown,
@@ -69,7 +53,7 @@ fn after_a_gap_one_answer_without_a_contradiction_is_enough_for_the_clock() {
 
 #[test]
 fn totals_count_each_episode_failover_failback_rollback_and_drift() {
-    let mut world = calm();
+    let mut world = healthy();
     let totals = |world: &World| {
         let totals = status(world).totals;
         [
@@ -108,7 +92,7 @@ fn totals_count_each_episode_failover_failback_rollback_and_drift() {
 
 #[test]
 fn the_time_to_the_failover_is_shown_while_home_is_suspected_and_only_then() {
-    let mut world = calm();
+    let mut world = healthy();
     assert_eq!(status(&world).failover_in, None);
     world.home = Home::Refusing;
     world.run_until(secs(10), |world| world.phase() == "suspect");
@@ -122,7 +106,7 @@ fn the_time_to_the_failover_is_shown_while_home_is_suspected_and_only_then() {
 
 #[test]
 fn r08_the_gate_is_verified_by_what_the_standby_itself_showed() {
-    let mut world = calm();
+    let mut world = healthy();
     assert_eq!(
         toggle(&world, Role::Gate).verified,
         Some(Position::Off),
@@ -146,7 +130,7 @@ fn r08_the_gate_is_verified_by_what_the_standby_itself_showed() {
 
 #[test]
 fn a_toggle_is_shown_busy_and_failing() {
-    let mut world = calm();
+    let mut world = healthy();
     let gate = toggle(&world, Role::Gate);
     assert!(!gate.busy && gate.failing.is_none() && gate.failing_since.is_none());
     world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
@@ -161,7 +145,7 @@ fn a_toggle_is_shown_busy_and_failing() {
 
 #[test]
 fn r08_a_toggle_that_is_told_stuck_makes_the_switch_a_part() {
-    let mut world = calm();
+    let mut world = healthy();
     world.remote(SILENCE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
     world.home = Home::Silent;
     assert!(world.run_until(secs(400), |world| world.was_told("stuck")));
@@ -172,13 +156,13 @@ fn r08_a_toggle_that_is_told_stuck_makes_the_switch_a_part() {
 
 #[test]
 fn r10_in_calm_nothing_is_saved_and_in_an_episode_once_a_minute() {
-    let mut world = calm();
+    let mut world = healthy();
     let taken = |world: &World| world.disk.as_ref().map(|disk| disk.taken);
     let before = taken(&world);
     assert!(before.is_some());
     world.run(secs(3600));
     assert_eq!(taken(&world), before, "nothing changed");
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.run(secs(120));
     let mut last = taken(&world).expect("saved");
     for _ in 0..5 {
@@ -192,7 +176,7 @@ fn r10_in_calm_nothing_is_saved_and_in_an_episode_once_a_minute() {
 
 #[test]
 fn r10_a_save_that_failed_is_tried_again_within_a_minute_also_in_calm() {
-    let mut world = calm();
+    let mut world = healthy();
     let before = world.disk.as_ref().map(|disk| disk.taken);
     world.feed(Event::Saved { in_time: false });
     assert!(!status(&world).saving);
@@ -207,7 +191,7 @@ fn r10_a_save_that_failed_is_tried_again_within_a_minute_also_in_calm() {
 
 #[test]
 fn r10_time_that_counts_for_a_relapse_is_saved_once_a_minute_after_the_episode() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.home = Home::Serving;
     assert!(world.run_until(secs(9000), |world| world.was_told("episode_over")));
     world.run(secs(120));
@@ -230,7 +214,7 @@ fn r10_time_that_counts_for_a_relapse_is_saved_once_a_minute_after_the_episode()
 
 #[test]
 fn since_when_we_are_blind_is_shown_while_we_are() {
-    let mut world = calm();
+    let mut world = healthy();
     assert_eq!(status(&world).blind_since, None);
     world.mirror = DARK;
     world.run(secs(30));
@@ -252,7 +236,7 @@ fn since_when_we_are_blind_is_shown_while_we_are() {
 #[test]
 fn r03_with_a_short_hold_the_references_are_asked_more_often() {
     for (down_for, gap) in [(30, 15), (6, 5)] {
-        let mut world = calm_with(Policy {
+        let mut world = healthy_with(Policy {
             down_for: secs(down_for),
             ..policy()
         });
@@ -271,7 +255,7 @@ fn r03_with_a_short_hold_the_references_are_asked_more_often() {
 
 #[test]
 fn r02_a_doubtful_home_is_taken_at_once_when_the_standby_broke() {
-    let mut world = out(Home::EdgeLost);
+    let mut world = failed_over(Home::EdgeLost);
     world.standby = Standby::Broken(Breakage::Certificate);
     assert!(world.run_until(secs(200), |world| world.was_told("standby_broken")));
     let broken = world.now;
@@ -284,7 +268,7 @@ fn r02_a_doubtful_home_is_taken_at_once_when_the_standby_broke() {
 
 #[test]
 fn r04_a_proof_of_an_earlier_leg_is_none_after_a_restart() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.home = Home::EdgeLost;
     assert!(world.run_until(secs(3000), |world| world.was_told("failback_started")));
     world.standby = Standby::Overloaded;

@@ -7,23 +7,14 @@ use pilotlight::core::{
     Cause, Effect, Event, Faculties, Failing, Outcome, Phase, Policy, Position, Route, Verdict, What, Why,
 };
 
-use crate::support::model::{CLEAR, DARK, Home, REDIRECT, World, find, policy, rests, secs};
+use crate::support::model::{
+    CLEAR, DARK, Home, REDIRECT, World, failed_over, find, healthy, healthy_with, policy, rests, secs,
+};
 
 const FAILS: Outcome = Outcome::Failed(Failing {
     why: Why::Refused,
     used: Faculties::ALL,
 });
-
-fn seen() -> World {
-    seen_with(policy())
-}
-
-fn seen_with(policy: Policy) -> World {
-    let mut world = World::new(policy);
-    world.run(secs(120));
-    assert_eq!(world.phase(), "healthy");
-    world
-}
 
 fn judged(world: &World) -> (Verdict, Cause) {
     let judged = world.controller.status(world.clock()).verdict.expect("judged");
@@ -40,7 +31,7 @@ fn after(world: &World) -> Duration {
 #[test]
 fn r01_the_failover_is_decided_thirty_seconds_after_the_first_failed_probe_was_sent() {
     for home in [Home::Refusing, Home::Silent] {
-        let mut world = seen();
+        let mut world = healthy();
         world.home = home;
         assert!(world.run_until(secs(60), |world| world.was_told("failover_started")));
         let after = after(&world);
@@ -51,7 +42,7 @@ fn r01_the_failover_is_decided_thirty_seconds_after_the_first_failed_probe_was_s
 
 #[test]
 fn r01_suspect_on_the_first_failure() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::Refusing;
     assert!(world.run_until(secs(6), |world| world.phase() == "suspect"));
     assert!(world.was_told("suspected"));
@@ -59,7 +50,7 @@ fn r01_suspect_on_the_first_failure() {
 
 #[test]
 fn r01_an_outage_shorter_than_the_hold_is_no_failover() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::Refusing;
     world.run(secs(28));
     world.home = Home::Serving;
@@ -71,7 +62,7 @@ fn r01_an_outage_shorter_than_the_hold_is_no_failover() {
 
 #[test]
 fn r01_a_site_that_flaps_evenly_still_fails_over() {
-    let mut world = seen();
+    let mut world = healthy();
     let flapped = (0..60).any(|round| {
         world.home = if round % 2 == 0 { Home::Refusing } else { Home::Serving };
         world.run(secs(5));
@@ -82,7 +73,7 @@ fn r01_a_site_that_flaps_evenly_still_fails_over() {
 
 #[test]
 fn r01_without_any_hold_three_failures_decide() {
-    let mut world = seen_with(Policy {
+    let mut world = healthy_with(Policy {
         down_for: Duration::ZERO,
         ..policy()
     });
@@ -96,16 +87,9 @@ fn r01_without_any_hold_three_failures_decide() {
     assert!(after(&world) <= secs(2), "{:?}", after(&world));
 }
 
-fn failed_over() -> World {
-    let mut world = seen();
-    world.home = Home::Refusing;
-    assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
-    world
-}
-
 #[test]
 fn r02_home_only_after_up_for_of_quiet_and_the_countdown_is_visible() {
-    let mut world = failed_over();
+    let mut world = failed_over(Home::Refusing);
     world.home = Home::Serving;
     world.run(secs(100));
     let status = world.controller.status(world.clock());
@@ -116,7 +100,7 @@ fn r02_home_only_after_up_for_of_quiet_and_the_countdown_is_visible() {
 
 #[test]
 fn r02_a_failure_on_the_way_home_starts_the_quiet_anew() {
-    let mut world = failed_over();
+    let mut world = failed_over(Home::Refusing);
     world.home = Home::Serving;
     world.run(secs(500));
     world.home = Home::Refusing;
@@ -130,7 +114,7 @@ fn r02_a_failure_on_the_way_home_starts_the_quiet_anew() {
 
 #[test]
 fn r02_the_quiet_counts_from_the_verified_failover() {
-    let mut world = seen();
+    let mut world = healthy();
     world.propagation = secs(100_000);
     world.home = Home::Refusing;
     assert!(world.run_until(secs(300), |world| world.was_told("partly_switched")));
@@ -171,7 +155,7 @@ fn r02_a_relapse_doubles_up_for_to_the_most_and_verified_health_halves_it() {
 
 #[test]
 fn r02_a_failover_after_the_relapse_window_doubles_nothing() {
-    let mut world = failed_over();
+    let mut world = failed_over(Home::Refusing);
     world.home = Home::Serving;
     assert!(world.run_until(secs(3600), |world| rests(world, Route::Origin)));
     world.run(secs(3700));
@@ -232,7 +216,7 @@ fn r03_a_challenged_probe_is_no_evidence_against_home() {
 
 #[test]
 fn r03_row_1_a_dark_mirror_freezes_and_is_told_after_ten_minutes() {
-    let mut world = seen();
+    let mut world = healthy();
     world.mirror = DARK;
     world.home = Home::Refusing;
     world.run(secs(590));
@@ -252,7 +236,7 @@ fn r03_row_1_a_dark_mirror_freezes_and_is_told_after_ten_minutes() {
 
 #[test]
 fn r03_row_2_and_8_home_answers() {
-    let mut world = seen();
+    let mut world = healthy();
     assert_eq!(judged(&world), (Verdict::Up, Cause::HomeServes));
     world.edge_blocks = true;
     world.run(secs(1800));
@@ -274,7 +258,7 @@ fn r03_row_2_and_8_home_answers() {
 
 #[test]
 fn r03_row_3_my_own_path_to_home_is_broken_and_nothing_is_switched() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::OwnPathBroken;
     world.run(secs(3600));
     assert_eq!(judged(&world), (Verdict::Up, Cause::OwnPath));
@@ -285,7 +269,7 @@ fn r03_row_3_my_own_path_to_home_is_broken_and_nothing_is_switched() {
 
 #[test]
 fn r03_row_4_the_edge_has_lost_home() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::EdgeLost;
     assert!(world.run_until(secs(400), |world| rests(world, Route::Standby)));
     let cause = world
@@ -298,7 +282,7 @@ fn r03_row_4_the_edge_has_lost_home() {
 
 #[test]
 fn r03_row_5_the_app_is_broken_behind_a_healthy_health_path() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::AppBroken;
     assert!(world.run_until(secs(400), |world| rests(world, Route::Standby)));
     let cause = world
@@ -311,7 +295,7 @@ fn r03_row_5_the_app_is_broken_behind_a_healthy_health_path() {
 
 #[test]
 fn r03_row_6_the_edge_itself_is_broken_and_switching_would_not_help() {
-    let mut world = seen();
+    let mut world = healthy();
     world.edge_works = false;
     world.run(secs(3600));
     assert_eq!(judged(&world), (Verdict::Unknown, Cause::EdgeBroken));
@@ -328,7 +312,7 @@ fn r03_row_7_home_is_gone_whatever_the_visitor_eye_says() {
         |world| (world.home, world.edge_works) = (Home::Refusing, false),
     ];
     for (number, setup) in setups.into_iter().enumerate() {
-        let mut world = seen();
+        let mut world = healthy();
         setup(&mut world);
         assert!(
             world.run_until(secs(60), |world| world.was_told("failover_started")),
@@ -343,7 +327,7 @@ fn r03_row_7_home_is_gone_whatever_the_visitor_eye_says() {
 
 #[test]
 fn r03_time_stands_still_while_blind_and_goes_on_from_there() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::Refusing;
     world.run(secs(20));
     assert_eq!(world.phase(), "suspect");
@@ -359,7 +343,7 @@ fn r03_time_stands_still_while_blind_and_goes_on_from_there() {
 
 #[test]
 fn r03_after_a_clock_gap_evidence_from_before_counts_no_more() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::Refusing;
     world.run(secs(15));
     let before_the_gap = world.now - secs(1);
@@ -387,7 +371,7 @@ fn r03_after_a_clock_gap_evidence_from_before_counts_no_more() {
 
 #[test]
 fn r05_an_answer_older_than_the_newest_counted_is_recorded_not_counted() {
-    let mut world = seen();
+    let mut world = healthy();
     let late = world.now - secs(20);
     let clock = world.clock();
     for _ in 0..5 {
@@ -407,7 +391,7 @@ fn r05_an_answer_older_than_the_newest_counted_is_recorded_not_counted() {
 
 #[test]
 fn r05_a_late_success_does_not_hide_newer_failures_that_wait_for_the_mirror() {
-    let mut world = seen();
+    let mut world = healthy();
     world.probes_run = false;
     world.run(secs(30));
     let probed = |sent_at, outcome| Event::Probed {
@@ -425,7 +409,7 @@ fn r05_a_late_success_does_not_hide_newer_failures_that_wait_for_the_mirror() {
 
 #[test]
 fn r18_what_a_failover_needs_is_made_ready_at_the_first_suspicion_and_once() {
-    let mut world = seen();
+    let mut world = healthy();
     assert_eq!(world.warmed, []);
     world.home = Home::Refusing;
     assert!(world.run_until(secs(6), |world| world.phase() == "suspect"));

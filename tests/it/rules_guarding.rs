@@ -3,30 +3,9 @@
 use pilotlight::core::{DriftPolicy, Event, Failback, Failure, FailureKind, Order, Policy, Position, Route, What};
 
 use crate::support::model::{
-    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, find, policy, rests, secs,
+    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, failed_over, failed_over_with, find, healthy,
+    healthy_with, policy, rests, secs,
 };
-
-fn seen_with(policy: Policy) -> World {
-    let mut world = World::new(policy);
-    world.run(secs(120));
-    assert_eq!(world.phase(), "healthy");
-    world
-}
-
-fn seen() -> World {
-    seen_with(policy())
-}
-
-fn out_with(policy: Policy) -> World {
-    let mut world = seen_with(policy);
-    world.home = Home::Silent;
-    assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
-    world
-}
-
-fn out() -> World {
-    out_with(policy())
-}
 
 fn report() -> Policy {
     Policy {
@@ -40,7 +19,7 @@ const DENIED: Fate = Fate::Fails(Failure::new(FailureKind::Denied));
 
 #[test]
 fn r11_a_denied_write_is_told_at_once_and_retried_slowly_for_ever() {
-    let mut world = seen();
+    let mut world = healthy();
     world.remote(REDIRECT).fate = DENIED;
     world.home = Home::Refusing;
     assert!(world.run_until(secs(200), |world| world.was_told("stuck")));
@@ -55,7 +34,7 @@ fn r11_a_denied_write_is_told_at_once_and_retried_slowly_for_ever() {
 
 #[test]
 fn r11_a_denied_read_of_a_toggle_at_rest_is_loud_too() {
-    let mut world = seen();
+    let mut world = healthy();
     world.remote(GATE).fate = DENIED;
     world.run(secs(320));
     assert_eq!(world.told(), ["stuck"], "tomorrow's failover would not work");
@@ -66,7 +45,7 @@ fn r11_a_denied_read_of_a_toggle_at_rest_is_loud_too() {
 
 #[test]
 fn r11_a_provider_in_trouble_for_under_two_minutes_is_not_told() {
-    let mut world = seen();
+    let mut world = healthy();
     world.remote(REDIRECT).fate = UNAVAILABLE;
     world.home = Home::Refusing;
     assert!(world.run_until(secs(120), |world| world.written_at(GATE, Position::On).is_some()));
@@ -78,7 +57,7 @@ fn r11_a_provider_in_trouble_for_under_two_minutes_is_not_told() {
 
 #[test]
 fn r11_the_providers_own_wait_is_respected() {
-    let mut world = seen();
+    let mut world = healthy();
     let wait = Failure {
         kind: FailureKind::Limited,
         retry_after: Some(secs(60)),
@@ -94,7 +73,7 @@ fn r11_the_providers_own_wait_is_respected() {
 
 #[test]
 fn r11_a_restart_does_not_tell_a_stuck_toggle_again_but_tells_when_it_moves() {
-    let mut world = seen();
+    let mut world = healthy();
     world.remote(REDIRECT).fate = DENIED;
     world.home = Home::Refusing;
     assert!(world.run_until(secs(200), |world| world.was_told("stuck")));
@@ -111,7 +90,7 @@ fn r11_a_restart_does_not_tell_a_stuck_toggle_again_but_tells_when_it_moves() {
 
 #[test]
 fn r12_what_somebody_else_moved_is_put_back_three_times_an_hour_and_then_left_alone() {
-    let mut world = seen();
+    let mut world = healthy();
     for times in 1..=3 {
         world.meddle(REDIRECT, Position::On);
         assert!(world.run_until(secs(400), |world| world.told_times("drifted") == times));
@@ -131,7 +110,7 @@ fn r12_what_somebody_else_moved_is_put_back_three_times_an_hour_and_then_left_al
 
 #[test]
 fn r12_drift_is_noticed_within_verify_every_and_a_visitors_sight_is_quicker() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.run(secs(30));
     world.meddle(REDIRECT, Position::Off);
     assert!(world.run_until(secs(70), |world| world.was_told("drifted")));
@@ -139,7 +118,7 @@ fn r12_drift_is_noticed_within_verify_every_and_a_visitors_sight_is_quicker() {
 
 #[test]
 fn r12_with_report_nothing_is_put_back_and_it_is_said_once() {
-    let mut world = seen_with(report());
+    let mut world = healthy_with(report());
     world.meddle(GATE, Position::On);
     world.run(secs(4 * 3600));
     assert_eq!(world.position(GATE), Position::On);
@@ -150,7 +129,7 @@ fn r12_with_report_nothing_is_put_back_and_it_is_said_once() {
 
 #[test]
 fn r12_a_repair_follows_the_order_out() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.run(secs(1000));
     world.meddle(GATE, Position::Off);
     world.meddle(REDIRECT, Position::Off);
@@ -169,7 +148,7 @@ fn r12_a_repair_follows_the_order_out() {
 
 #[test]
 fn r12_a_foreign_redirect_while_home_is_well_is_put_off_and_home_is_proven_again() {
-    let mut world = seen();
+    let mut world = healthy();
     world.meddle(REDIRECT, Position::On);
     assert!(world.run_until(secs(70), |world| world.was_told("drifted")));
     assert!(world.run_until(secs(10), |world| rests(world, Route::Origin)));
@@ -179,7 +158,7 @@ fn r12_a_foreign_redirect_while_home_is_well_is_put_off_and_home_is_proven_again
 
 #[test]
 fn r12_an_edited_object_is_reported_and_not_fought() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.remote(REDIRECT).edited = true;
     let sets = world.sets;
     world.run(secs(1000));
@@ -190,7 +169,7 @@ fn r12_an_edited_object_is_reported_and_not_fought() {
 
 #[test]
 fn r12_an_open_gate_that_nobody_explains_is_closed_and_said() {
-    let mut world = seen();
+    let mut world = healthy();
     world.meddle(GATE, Position::On);
     assert!(world.run_until(secs(310), |world| world.position(GATE) == Position::Off));
     assert_eq!(world.told(), ["orphan"]);
@@ -198,7 +177,7 @@ fn r12_an_open_gate_that_nobody_explains_is_closed_and_said() {
 
 #[test]
 fn r12_a_gate_that_another_site_needs_stays_open_in_peace() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.remote(GATE).held = true;
     world.home = Home::Serving;
     world.run(secs(3 * 3600));
@@ -212,7 +191,7 @@ fn r12_a_gate_that_another_site_needs_stays_open_in_peace() {
 #[test]
 fn r12_our_own_late_write_is_no_drift() {
     for policy in [policy(), report()] {
-        let mut world = out_with(policy);
+        let mut world = failed_over_with(policy, Home::Silent);
         world.home = Home::Serving;
         world.remote(REDIRECT).fates.clear();
         assert!(world.run_until(secs(3600), |world| world.was_told("failback_started")));
@@ -229,7 +208,7 @@ fn r12_our_own_late_write_is_no_drift() {
 #[test]
 fn r12_our_own_late_failback_is_undone_without_blaming_anyone() {
     for policy in [policy(), report()] {
-        let mut world = seen_with(policy);
+        let mut world = healthy_with(policy);
         world.command(Order::Force(Route::Standby), 7200);
         assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
         world.remote(REDIRECT).fates = vec![Fate::Late(secs(40))];
@@ -245,7 +224,7 @@ fn r12_our_own_late_failback_is_undone_without_blaming_anyone() {
 
 #[test]
 fn r12_a_snooze_is_renewed_while_needed() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     let mut lapsed = false;
     for _ in 0..600 {
         world.run(secs(60));
@@ -257,7 +236,7 @@ fn r12_a_snooze_is_renewed_while_needed() {
 
 #[test]
 fn r12_a_snooze_that_ran_out_while_we_were_away_is_no_drift() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.meddle(SILENCE, Position::Off);
     world.crash_and_restart();
     world.run(secs(60));
@@ -267,7 +246,7 @@ fn r12_a_snooze_that_ran_out_while_we_were_away_is_no_drift() {
 
 #[test]
 fn r13_a_forced_failover_goes_out_in_order_and_home_when_it_expires() {
-    let mut world = seen();
+    let mut world = healthy();
     world.command(Order::Force(Route::Standby), 3600);
     assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
     assert_eq!(world.phase(), "healthy", "the real phase is shown beside");
@@ -281,7 +260,7 @@ fn r13_a_forced_failover_goes_out_in_order_and_home_when_it_expires() {
 
 #[test]
 fn r13_no_pin_expires_while_the_clock_is_doubtful() {
-    let mut world = seen();
+    let mut world = healthy();
     world.command(Order::Force(Route::Standby), 3600);
     world.run(secs(300));
     world.mirror = DARK;
@@ -295,7 +274,7 @@ fn r13_no_pin_expires_while_the_clock_is_doubtful() {
 
 #[test]
 fn r13_after_a_restart_a_reference_confirms_the_clock_before_a_pin_ends() {
-    let mut world = seen();
+    let mut world = healthy();
     world.command(Order::Pause, 600);
     world.mirror = DARK;
     world.crash_and_restart();
@@ -307,7 +286,7 @@ fn r13_after_a_restart_a_reference_confirms_the_clock_before_a_pin_ends() {
 
 #[test]
 fn r13_forced_home_during_an_outage_darkens_the_standby_after_the_drain_and_auto_goes_out_again() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.command(Order::Force(Route::Origin), 7200);
     assert!(world.run_until(secs(5), |world| world.position(REDIRECT) == Position::Off));
     world.run(secs(60));
@@ -326,10 +305,13 @@ fn r13_forced_home_during_an_outage_darkens_the_standby_after_the_drain_and_auto
 
 #[test]
 fn r13_manual_failback_waits_for_the_operator() {
-    let mut world = out_with(Policy {
-        failback: Failback::Manual,
-        ..policy()
-    });
+    let mut world = failed_over_with(
+        Policy {
+            failback: Failback::Manual,
+            ..policy()
+        },
+        Home::Silent,
+    );
     world.home = Home::Serving;
     world.run(secs(6 * 3600));
     assert_eq!(world.phase(), "recovering");
@@ -342,10 +324,13 @@ fn r13_manual_failback_waits_for_the_operator() {
 
 #[test]
 fn r13_manual_failback_does_not_prolong_a_total_outage() {
-    let mut world = out_with(Policy {
-        failback: Failback::Manual,
-        ..policy()
-    });
+    let mut world = failed_over_with(
+        Policy {
+            failback: Failback::Manual,
+            ..policy()
+        },
+        Home::Silent,
+    );
     world.home = Home::Serving;
     world.standby = Standby::Broken(pilotlight::core::Breakage::Refused);
     assert!(world.run_until(secs(300), |world| world.position(REDIRECT) == Position::Off));
@@ -353,7 +338,7 @@ fn r13_manual_failback_does_not_prolong_a_total_outage() {
 
 #[test]
 fn r13_a_drift_found_while_paused_is_told_as_it_is_and_put_back_after_the_pause() {
-    let mut world = seen();
+    let mut world = healthy();
     world.command(Order::Pause, 7200);
     world.meddle(GATE, Position::On);
     world.run(secs(900));
@@ -366,7 +351,7 @@ fn r13_a_drift_found_while_paused_is_told_as_it_is_and_put_back_after_the_pause(
 
 #[test]
 fn r13_home_back_for_visitors_but_not_for_us_is_told_after_ten_minutes_and_daily() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.home = Home::BadCertificate;
     world.run(secs(595));
     assert!(!world.was_told("back_for_visitors_only"));
@@ -379,7 +364,7 @@ fn r13_home_back_for_visitors_but_not_for_us_is_told_after_ten_minutes_and_daily
 
 #[test]
 fn r14_one_notice_per_edge_and_a_relapsed_leg_is_told_again() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     for _ in 0..20 {
         world.home = Home::Serving;
         world.run(secs(30));
@@ -400,7 +385,7 @@ fn r14_one_notice_per_edge_and_a_relapsed_leg_is_told_again() {
 
 #[test]
 fn r14_restarts_repeat_no_notice() {
-    let mut world = out();
+    let mut world = failed_over(Home::Silent);
     world.home = Home::Serving;
     world.run(secs(200));
     let told = world.told();
@@ -413,7 +398,7 @@ fn r14_restarts_repeat_no_notice() {
 
 #[test]
 fn r10_a_save_that_fails_is_told_once_and_switching_goes_on_from_memory() {
-    let mut world = seen();
+    let mut world = healthy();
     world.feed(Event::Saved { in_time: false });
     world.feed(Event::Saved { in_time: false });
     assert!(!world.controller.status(world.clock()).saving);
@@ -427,7 +412,7 @@ fn r10_a_save_that_fails_is_told_once_and_switching_goes_on_from_memory() {
 /// Found by the simulator (seed 40): a suspicion began while a redirect that somebody else had put on was being put off.
 #[test]
 fn r14_nobody_is_told_of_a_way_home_that_was_never_begun() {
-    let mut world = seen();
+    let mut world = healthy();
     world.meddle(REDIRECT, Position::On);
     assert!(world.run_until(secs(400), |world| world.position(REDIRECT) == Position::Off));
     world.home = Home::Silent;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use pilotlight::core::status::Switched;
 use pilotlight::core::{Breakage, BrokenStandby, Failure, FailureKind, Layout, Order, Policy, Position, Route};
 
-use crate::support::model::{CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, policy, rests, secs};
+use crate::support::model::{
+    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, failed_over, policy, rests, secs,
+};
 
 fn seen_with(policy: Policy, edge_eye: bool) -> World {
     let layout = Layout {
@@ -18,15 +20,8 @@ fn seen_with(policy: Policy, edge_eye: bool) -> World {
     world
 }
 
-fn out(home: Home) -> World {
-    let mut world = seen_with(policy(), false);
-    world.home = home;
-    assert!(world.run_until(secs(400), |world| rests(world, Route::Standby)));
-    world
-}
-
 fn going_home() -> World {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.home = Home::Serving;
     assert!(world.run_until(secs(3600), |world| world.was_told("failback_started")));
     world
@@ -114,7 +109,7 @@ fn r06_the_proof_of_home_waits_while_we_are_blind() {
 
 #[test]
 fn r06_nobody_is_rolled_back_to_a_broken_standby() {
-    let mut world = out(Home::EdgeLost);
+    let mut world = failed_over(Home::EdgeLost);
     world.standby = Standby::Broken(Breakage::Refused);
     assert!(
         world.run_until(secs(1200), |world| world.was_told("failback_started")),
@@ -128,7 +123,7 @@ fn r06_nobody_is_rolled_back_to_a_broken_standby() {
 
 #[test]
 fn r06_the_silence_ends_once_the_redirect_is_off() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.home = Home::Serving;
     world.run(secs(590));
     world.remote(REDIRECT).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
@@ -150,7 +145,7 @@ fn r06_the_silence_ends_once_the_redirect_is_off() {
 
 #[test]
 fn r02_when_the_standby_stops_serving_home_is_taken_as_soon_as_it_answers() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.standby = Standby::Broken(Breakage::Status(503));
     world.run(secs(200));
     assert!(world.was_told("standby_broken"));
@@ -178,7 +173,7 @@ fn r02_a_home_that_is_back_before_the_redirect_is_on_keeps_its_visitors() {
 
 #[test]
 fn r03_without_an_edge_eye_an_episode_of_the_edge_gets_one_trial_per_up_for() {
-    let mut world = out(Home::EdgeLost);
+    let mut world = failed_over(Home::EdgeLost);
     let mut trials = Vec::new();
     for times in 1..=3 {
         assert!(world.run_until(secs(6 * 3600), |world| world.told_times("rolled_back") == times));
@@ -220,7 +215,7 @@ fn r03_what_the_edge_eye_saw_before_the_outage_does_not_count_in_it() {
 
 #[test]
 fn r03_an_episode_of_the_edge_goes_home_by_hand() {
-    let mut world = out(Home::EdgeLost);
+    let mut world = failed_over(Home::EdgeLost);
     world.home = Home::Serving;
     world.command(Order::Force(Route::Origin), 3600);
     assert!(world.run_until(secs(10), |world| world.was_told("back_home")));
@@ -274,7 +269,7 @@ fn r07_an_overloaded_standby_is_not_broken() {
 
 #[test]
 fn r07_a_refusal_seen_while_failed_over_reads_the_gate_at_once() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.run(secs(1000));
     world.propagation = secs(0);
     world.meddle(GATE, Position::Off);
@@ -290,7 +285,7 @@ fn r07_a_refusal_seen_while_failed_over_reads_the_gate_at_once() {
 
 #[test]
 fn r07_a_standby_that_breaks_while_in_use_is_told_within_two_minutes_and_when_mended() {
-    let mut world = out(Home::Silent);
+    let mut world = failed_over(Home::Silent);
     world.standby = Standby::Broken(Breakage::Status(500));
     world.run(secs(110));
     assert_eq!(world.told_times("standby_broken"), 1, "{:?}", world.told());

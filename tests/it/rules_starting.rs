@@ -2,21 +2,9 @@
 
 use pilotlight::core::{Failure, FailureKind, Order, Position, Route};
 
-use crate::support::model::{DARK, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, World, policy, rests, secs};
-
-fn seen() -> World {
-    let mut world = World::new(policy());
-    world.run(secs(120));
-    assert_eq!(world.phase(), "healthy");
-    world
-}
-
-fn failed_over() -> World {
-    let mut world = seen();
-    world.home = Home::Refusing;
-    assert!(world.run_until(secs(300), |world| rests(world, Route::Standby)));
-    world
-}
+use crate::support::model::{
+    DARK, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, World, failed_over, healthy, policy, rests, secs,
+};
 
 #[test]
 fn r04_a_start_into_an_outage_decides_only_after_a_full_window() {
@@ -30,7 +18,7 @@ fn r04_a_start_into_an_outage_decides_only_after_a_full_window() {
 #[test]
 fn r04_no_state_but_the_redirect_on_is_adopted_as_failed_over() {
     for home in [Home::Silent, Home::Serving] {
-        let mut world = failed_over();
+        let mut world = failed_over(Home::Refusing);
         world.home = home;
         world.forget_disk();
         let writes = world.writes.len();
@@ -48,7 +36,7 @@ fn r04_no_state_but_the_redirect_on_is_adopted_as_failed_over() {
 #[test]
 fn r04_saved_as_failed_over_but_the_redirect_found_off_is_reported_and_decided_afresh() {
     for home in [Home::Silent, Home::Serving] {
-        let mut world = failed_over();
+        let mut world = failed_over(Home::Refusing);
         world.home = home;
         world.meddle(REDIRECT, Position::Off);
         world.crash_and_restart();
@@ -84,7 +72,11 @@ fn r04_a_gate_found_open_alone_is_an_orphan_after_one_window() {
 #[test]
 fn r04_a_start_that_finds_everything_as_saved_writes_and_says_nothing() {
     for route in [Route::Origin, Route::Standby] {
-        let mut world = if route == Route::Standby { failed_over() } else { seen() };
+        let mut world = if route == Route::Standby {
+            failed_over(Home::Refusing)
+        } else {
+            healthy()
+        };
         let (writes, told) = (world.writes.len(), world.notices.len());
         for _ in 0..5 {
             world.crash_and_restart();
@@ -98,7 +90,7 @@ fn r04_a_start_that_finds_everything_as_saved_writes_and_says_nothing() {
 
 #[test]
 fn r04_a_restart_keeps_the_countdown_home() {
-    let mut world = failed_over();
+    let mut world = failed_over(Home::Refusing);
     world.home = Home::Serving;
     world.run(secs(300));
     world.crash_and_restart();
@@ -109,7 +101,7 @@ fn r04_a_restart_keeps_the_countdown_home() {
 
 #[test]
 fn r04_a_restart_does_not_shorten_the_way_home_when_the_edge_hides_the_standby() {
-    let mut world = failed_over();
+    let mut world = failed_over(Home::Refusing);
     world.home = Home::Serving;
     world.run(secs(100));
     world.edge_works = false;
@@ -120,7 +112,7 @@ fn r04_a_restart_does_not_shorten_the_way_home_when_the_edge_hides_the_standby()
 
 #[test]
 fn r04_episodes_keep_their_number_over_restarts_and_never_share_one() {
-    let mut world = failed_over();
+    let mut world = failed_over(Home::Refusing);
     let first = world.controller.status(world.clock()).episode.map(|episode| episode.id);
     world.crash_and_restart();
     world.run(secs(10));
@@ -253,7 +245,7 @@ fn r04_a_state_file_with_the_last_of_all_episode_numbers_does_not_stop_core() {
 /// Found by the model check: a crash leaves the redirect's write on its way, the restart reads it off and rests, and then it comes true.
 #[test]
 fn r10_a_write_that_a_crash_left_on_its_way_is_looked_for_again() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::Refusing;
     world.remote(REDIRECT).fates = vec![Fate::Late(secs(20))];
     let begun = world.run_until(secs(300), |world| world.remotes[&REDIRECT].fates.is_empty());
@@ -296,7 +288,7 @@ fn r06_a_gate_that_only_another_site_holds_open_is_claimed_before_visitors_are_s
 /// Found by the model check: a redirect adopted by a visitor's sight, never read on, left no trace to count the drain from.
 #[test]
 fn r06_a_redirect_that_was_only_seen_on_is_drained_too() {
-    let mut world = failed_over();
+    let mut world = failed_over(Home::Refusing);
     world.run(secs(3600));
     world.forget_disk();
     world.remote(REDIRECT).fates = vec![Fate::LostReply];
@@ -311,7 +303,7 @@ fn r06_a_redirect_that_was_only_seen_on_is_drained_too() {
 /// Home is forced and given back at once, and a crash takes the off that was on its way: the restart finds the redirect on and leaves it so.
 #[test]
 fn r04_a_way_home_that_was_taken_back_before_a_crash_takes_nobody_from_the_standby() {
-    let mut world = seen();
+    let mut world = healthy();
     world.home = Home::Silent;
     assert!(world.run_until(secs(300), |world| world.position(REDIRECT) == Position::On));
     world.run(secs(30));

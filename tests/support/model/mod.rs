@@ -14,6 +14,7 @@ mod notices;
 mod operations;
 mod providers;
 mod readings;
+mod scenes;
 mod sights;
 mod step;
 mod written;
@@ -29,6 +30,7 @@ pub use kinds::{DiskFares, Fate, Home, Plant, Remote, Standby, Write};
 use kinds::{Item, Pending};
 pub use liveness::Tally;
 pub use readings::{find, rests};
+pub use scenes::{failed_over, failed_over_with, healthy, healthy_with};
 pub use step::Line;
 
 use pilotlight::core::machine::Pin;
