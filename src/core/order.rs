@@ -121,6 +121,16 @@ impl Reconciler {
     /// The gate never shuts before the redirect was seen off, home was proven and the drain is over.
     /// One that nobody remembers opening has no age: it is an orphan after a window.
     pub(super) fn gate_may_shut(&self, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> bool {
+        let unused = self.standby_is_unused(wish, policy, alarms);
+        let aged = self
+            .of(Role::Gate)
+            .filter(|gate| gate.desired().is_some())
+            .all(|gate| gate.on_for().is_none_or(|on_for| alarms.shows(&on_for, policy.drain)));
+        unused && aged
+    }
+
+    /// Nobody is at the standby any more, nor about to be sent there again.
+    pub(super) fn standby_is_unused(&self, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> bool {
         let proving = matches!(self.proof, Proof::Home { .. }) && wish.may_roll_back;
         let seen_off = match self.proof {
             Proof::Unneeded | Proof::HomeProven => true,
@@ -130,12 +140,7 @@ impl Reconciler {
         let off = self
             .of(Role::Redirect)
             .all(|redirect| !redirect.may_be_on() && !redirect.is_writing());
-        let drained = self.is_drained(policy, alarms);
-        let aged = self
-            .of(Role::Gate)
-            .filter(|gate| gate.desired().is_some())
-            .all(|gate| gate.on_for().is_none_or(|on_for| alarms.shows(&on_for, policy.drain)));
-        !proving && seen_off && off && self.redirect_is_off() && drained && aged
+        !proving && seen_off && off && self.redirect_is_off() && self.is_drained(policy, alarms)
     }
 
     /// Nobody was sent to the standby for as long as a drain.

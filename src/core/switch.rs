@@ -388,7 +388,7 @@ impl Switch {
         Ended::Drifted { found, reply }
     }
 
-    /// A failed write makes the position unknown; one without an answer may still come true later.
+    /// A failed write makes the position unknown, unless our own budget kept it here; one without an answer may still come true later.
     fn fail(&mut self, action: Action, failure: Failure, jitter: &mut Jitter, now: Instant) {
         if matches!(action, Action::Observe(_)) && failure.kind == FailureKind::HeldBack {
             // A routine read that waits its turn is no trouble, and a write that is needed does not wait with it.
@@ -406,7 +406,9 @@ impl Switch {
         });
         self.not_before = now + jitter.delay(failure, attempts);
         self.asked_to_wait = now + failure.retry_after.unwrap_or_default();
-        if let Action::Set(_, position) = action {
+        if let Action::Set(_, position) = action
+            && failure.kind != FailureKind::HeldBack
+        {
             self.observed = Observed {
                 held_by_other: self.observed.held_by_other,
                 ..Observed::default()

@@ -212,6 +212,27 @@ fn r11_a_write_without_an_answer_is_read_again_after_half_a_minute_and_after_two
 }
 
 #[test]
+fn r11_a_renewal_that_our_own_budget_holds_back_is_no_routine_read_and_stays_due() {
+    let mut snooze = Bench::new(SILENCE);
+    snooze.switch.want(Position::On);
+    let lapsing = Observed {
+        lapses_in: Some(secs(3600)),
+        ..read(Position::On)
+    };
+    let renewal = Action::Set(SILENCE, Position::On);
+    snooze.does(renewal, Ok(lapsing), NOW);
+    let held_back = Failure {
+        kind: FailureKind::HeldBack,
+        retry_after: Some(secs(400)),
+    };
+    assert_eq!(snooze.due(NOW + secs(1800)), Some(renewal));
+    snooze.does(renewal, Err(held_back), NOW + secs(1800));
+    assert_eq!(snooze.switch.configured(), Some(Position::On), "nothing was sent");
+    assert_eq!(snooze.due(NOW + secs(2199)), None);
+    assert_eq!(snooze.due(NOW + secs(2300)), Some(renewal));
+}
+
+#[test]
 fn r12_a_write_that_comes_true_within_three_minutes_is_our_own_and_later_somebody_elses() {
     for (after, ours) in [(170, true), (180, true), (181, false)] {
         let mut bench = Bench::new(REDIRECT);

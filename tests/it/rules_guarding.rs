@@ -128,6 +128,25 @@ fn r12_with_report_nothing_is_put_back_and_it_is_said_once() {
 }
 
 #[test]
+fn r06_a_gate_that_somebody_else_opened_is_not_shut_under_a_redirect_that_somebody_else_put_on() {
+    let mut world = healthy_with(report());
+    world.meddle(GATE, Position::On);
+    world.meddle(REDIRECT, Position::On);
+    world.run(secs(700));
+    assert_eq!(world.told_times("drifted"), 2, "{:?}", world.told());
+    world.remote(REDIRECT).fate = DENIED;
+    world.reload(policy());
+    world.run(secs(3600));
+    assert_eq!(world.position(GATE), Position::On, "visitors are behind it");
+    world.remote(REDIRECT).fate = Fate::Done;
+    assert!(world.run_until(secs(300), |world| world.position(REDIRECT) == Position::Off));
+    let off = world.now;
+    assert!(world.run_until(secs(1300), |world| world.position(GATE) == Position::Off));
+    assert!(world.now.since(off) >= policy().drain, "{:?}", world.writes);
+    assert_eq!(world.violations, Vec::<String>::new());
+}
+
+#[test]
 fn r12_a_repair_follows_the_order_out() {
     let mut world = failed_over(Home::Silent);
     world.run(secs(1000));

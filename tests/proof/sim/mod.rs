@@ -169,7 +169,7 @@ fn a_life_in_a_hurry_is_the_life_that_sends_every_probe() {
     }
 }
 
-/// Lives that once broke an invariant, and what they found.
+/// Lives that once broke an invariant, and what they found. What a life of ten years found is a named rule test, and CI lives that life again.
 const FOUND: &[(u64, u64, &str)] = &[
     (
         22,

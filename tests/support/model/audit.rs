@@ -37,6 +37,8 @@ pub struct Audit {
     pub(super) unproven: Option<Duration>,
     /// A visitor was seen at the standby since the last time at home.
     pub(super) served: bool,
+    /// Somebody else shut the gate, and it was not seen open since.
+    pub(super) shut_by_other: bool,
     /// Since when the standby is visibly broken.
     pub(super) broken_since: Option<Instant>,
     pub(super) checked_at: Instant,
@@ -100,6 +102,7 @@ impl Audit {
             calls: <[Calls; 2]>::default(),
             unproven: None,
             served: false,
+            shut_by_other: false,
             broken_since: None,
             checked_at: now,
         }
@@ -151,6 +154,7 @@ impl Audit {
         let track = self.track(key);
         track.meddled_at = Some(now);
         track.foreign = true;
+        self.shut_by_other |= key.role == Role::Gate;
     }
 
     /// A write of ours came true.

@@ -129,6 +129,7 @@ impl World {
         } else {
             self.audit.broken_since = None;
         }
+        self.audit.shut_by_other &= !self.gate_open();
         let sent = |key| self.position(key) == Position::On && self.seen(key) == Position::On;
         let sent = self.of(Role::Redirect).any(sent);
         if sent && !self.gate_open() && self.patience_lasts() && !self.is_excused() {
@@ -140,6 +141,6 @@ impl World {
     /// Visitors meet a shut gate for a reason that pilotlight cannot know of in time.
     pub(super) fn is_excused(&self) -> bool {
         let foreign = self.audit.tracks.values().any(|track| track.foreign);
-        foreign || self.gate_is_flapping()
+        foreign || self.audit.shut_by_other || self.gate_is_flapping()
     }
 }

@@ -22,7 +22,7 @@ pub enum Invariant {
     StartMovesNobody,
     /// Visitors are not sent to a gate that is shut while patience lasts.
     ///
-    /// Except: somebody else put the redirect on or shut the gate; and the to and fro of a grant that still spreads, of which two
+    /// Except: somebody else put the redirect on, or shut the gate, which opens no quicker for us; and the to and fro of a grant that still spreads, of which two
     /// good answers in a row are all that anybody can know.
     NoVisitorsToShutGate,
     /// The gate is not told to shut while the redirect is on.
