@@ -209,7 +209,7 @@ impl Reconciler {
             .iter_mut()
             .filter_map(|switch| {
                 let explained = match switch.key().role {
-                    Role::Redirect => wish.home_takes_over,
+                    Role::Redirect => wish.home_takes_over || self.looped,
                     Role::Silence => redirect_off,
                     Role::Gate => standby_unused,
                 };

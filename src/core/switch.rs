@@ -62,7 +62,7 @@ pub struct Switch {
     left_alone: Option<DriftReply>,
     /// Somebody else put it on, and it is to go off again.
     found_on: bool,
-    /// When it was last told to go off, or read off.
+    /// When it was last told to go off, or first read off.
     off_at: Option<Instant>,
     /// Lapsing positions are set again from here on.
     renew_at: Option<Instant>,
@@ -316,9 +316,8 @@ impl Switch {
     }
 
     fn know(&mut self, observed: Observed, drift: DriftPolicy, now: Instant) -> Ended {
-        self.off_at = (observed.configured == Some(Position::Off))
-            .then_some(now)
-            .or(self.off_at);
+        let went_off = observed.configured == Some(Position::Off) && self.observed.configured != Some(Position::Off);
+        self.off_at = went_off.then_some(now).or(self.off_at);
         let first = self.read_at.is_none() && self.observed.configured.is_none();
         let lapsing = self.renew_at.is_some() || first;
         self.trouble = None;

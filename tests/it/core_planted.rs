@@ -5,11 +5,13 @@ use pilotlight::core::{
     Wall, What,
 };
 
-use crate::support::model::{Fate, GATE, Home, Invariant, Plant, REDIRECT, Standby, World, policy, rests, secs};
+use crate::support::model::{
+    Fate, GATE, Home, Invariant, Plant, REDIRECT, Standby, World, failed_over, healthy, policy, rests, secs,
+};
 
 /// A whole outage and an hour of pause, with a wrong order planted.
 fn whole(plant: Option<Plant>) -> World {
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.plant = plant;
     world.home = Home::Silent;
     world.run_until(secs(600), |world| rests(world, Route::Standby));
@@ -17,19 +19,6 @@ fn whole(plant: Option<Plant>) -> World {
     world.run(secs(7200));
     world.command(Order::Pause, 3600);
     world.run(secs(3600));
-    world
-}
-
-fn healthy(policy: Policy) -> World {
-    let mut world = World::new(policy);
-    world.run(secs(120));
-    world
-}
-
-fn out(policy: Policy) -> World {
-    let mut world = healthy(policy);
-    world.home = Home::Silent;
-    assert!(world.run_until(secs(600), |world| rests(world, Route::Standby)));
     world
 }
 
@@ -102,7 +91,7 @@ fn a_watcher_that_goes_by_other_settings_is_noticed() {
 
 #[test]
 fn decisions_without_sight_or_too_early_are_noticed() {
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.plant = Some(Plant::LyingMirror);
     world.policy.references_again = secs(1);
     world.controller = World::new(Policy {
@@ -114,20 +103,30 @@ fn decisions_without_sight_or_too_early_are_noticed() {
     world.run(secs(900));
     broken(&world, Invariant::BlindDecidesNothing);
 
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.home = Home::Silent;
     world.run(secs(20));
     world.audit.started = world.now;
     world.run(secs(60));
     broken(&world, Invariant::WindowBeforeDecision);
 
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.crash_and_restart();
     world.run(secs(2));
     world.start_wrongly(Action::Set(REDIRECT, Position::On));
     broken(&world, Invariant::StartMovesNobody);
 
-    let mut world = healthy(policy());
+    let mut world = World::new(Policy {
+        down_for: secs(31),
+        ..policy()
+    });
+    world.policy = policy();
+    world.run(secs(120));
+    assert_eq!(world.violations, Vec::<String>::new());
+    world.reload(policy());
+    broken(&world, Invariant::ReloadChangesNothing);
+
+    let mut world = healthy();
     world.home = Home::Refusing;
     world.run(secs(20));
     world.start_wrongly(Action::Set(GATE, Position::Off));
@@ -136,7 +135,7 @@ fn decisions_without_sight_or_too_early_are_noticed() {
 
 #[test]
 fn a_home_that_is_not_proven_and_a_broken_standby_are_noticed() {
-    let mut world = out(policy());
+    let mut world = failed_over(Home::Silent);
     world.start_wrongly(Action::Set(REDIRECT, Position::Off));
     world.run(secs(1));
     let numb = Policy {
@@ -161,13 +160,13 @@ fn a_home_that_is_not_proven_and_a_broken_standby_are_noticed() {
 
 #[test]
 fn calls_that_nobody_needs_or_wants_are_noticed() {
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.start_wrongly(Action::Set(GATE, Position::Off));
     world.run(secs(1));
     world.start_wrongly(Action::Set(GATE, Position::Off));
     broken(&world, Invariant::NothingWithoutDifference);
 
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.metered = true;
     world.plant = Some(Plant::NoBudget);
     for _ in 0..90 {
@@ -176,7 +175,7 @@ fn calls_that_nobody_needs_or_wants_are_noticed() {
     }
     broken(&world, Invariant::BudgetKept);
 
-    let mut world = out(policy());
+    let mut world = failed_over(Home::Silent);
     world.remote(GATE).fates.push(Fate::Fails(Failure {
         kind: FailureKind::Limited,
         retry_after: Some(secs(300)),
@@ -189,7 +188,7 @@ fn calls_that_nobody_needs_or_wants_are_noticed() {
 
 #[test]
 fn what_never_happens_is_noticed() {
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.announced = true;
     world.remote(REDIRECT).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
     world.home = Home::Silent;
@@ -212,6 +211,18 @@ fn what_never_happens_is_noticed() {
     world.run(secs(3600));
     broken(&world, Invariant::DeadHomeMeansStandby);
 
+    let mut world = healthy();
+    world.announced = true;
+    world.propagation = secs(1800);
+    world.home = Home::Silent;
+    assert!(world.run_until(secs(600), |world| world.phase() == "failed_over"));
+    (world.plant, world.probes_run) = (Some(Plant::Deaf), false);
+    world.start_wrongly(Action::Set(REDIRECT, Position::On));
+    for _ in 0..10 {
+        world.run(secs(60));
+    }
+    broken(&world, Invariant::RefusalTold);
+
     let mut world = World::new(Policy {
         drift: DriftPolicy::Report,
         ..policy()
@@ -223,7 +234,7 @@ fn what_never_happens_is_noticed() {
     world.run(secs(6 * 3600));
     broken(&world, Invariant::CalmConverges);
 
-    let mut world = healthy(policy());
+    let mut world = healthy();
     for _ in 0..5 {
         world.wake();
     }
@@ -241,7 +252,7 @@ fn what_is_told_wrongly_is_noticed() {
         role: Role::Silence,
         index: 0,
     };
-    let mut world = healthy(policy());
+    let mut world = healthy();
     world.hear(notice(What::FailedOver { after: secs(1) }));
     world.hear(notice(What::FailedOver { after: secs(1) }));
     broken(&world, Invariant::EdgeToldOnce);

@@ -106,12 +106,13 @@ fn it_may_be_on_from_being_told_or_read_on_until_it_is_read_off() {
 }
 
 #[test]
-fn r08_an_off_may_be_spreading_for_ten_minutes_after_it_was_told_or_read() {
+fn r08_an_off_may_be_spreading_for_ten_minutes_after_it_was_told_or_first_read() {
     let mut bench = Bench::new(REDIRECT);
     assert!(!bench.switch.may_be_settling_off(NOW));
     bench.reads(Position::On, NOW);
     assert!(!bench.switch.may_be_settling_off(NOW));
     bench.reads(Position::Off, NOW);
+    bench.reads(Position::Off, NOW + secs(300));
     assert!(bench.switch.may_be_settling_off(NOW + secs(599)));
     assert!(!bench.switch.may_be_settling_off(NOW + secs(600)));
     bench.fails(

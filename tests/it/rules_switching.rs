@@ -3,13 +3,11 @@
 use pilotlight::core::{Breakage, Failure, FailureKind, Order, Position, Role, Route};
 
 use crate::support::model::{
-    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, find, policy, rests, secs,
+    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, find, healthy, policy, rests, secs,
 };
 
 fn outage(home: Home) -> World {
-    let mut world = World::new(policy());
-    world.run(secs(120));
-    assert_eq!(world.phase(), "healthy");
+    let mut world = healthy();
     world.home = home;
     world
 }
@@ -130,6 +128,31 @@ fn r07_a_broken_standby_holds_the_redirect_back_until_it_is_mended() {
         world.told()
     );
     assert!(world.was_told("standby_mended"));
+}
+
+#[test]
+fn r07_a_loop_that_somebody_else_made_is_switched_off_although_home_is_not_up() {
+    let mut world = healthy();
+    world.mirror = DARK;
+    world.home = Home::Refusing;
+    world.run(secs(60));
+    world.meddle(REDIRECT, Position::On);
+    world.loops = true;
+    assert!(world.run_until(secs(200), |world| world.was_told("redirect_loop")));
+    assert!(world.run_until(secs(10), |world| world.position(REDIRECT) == Position::Off));
+}
+
+#[test]
+fn r06_after_quiet_hours_a_gate_whose_answers_are_lost_is_proven_by_what_visitors_see() {
+    let mut world = healthy();
+    world.run(secs(3 * 3600));
+    world.remote(GATE).fate = Fate::LostReply;
+    world.home = Home::Silent;
+    assert!(world.run_until(secs(300), |world| world.position(REDIRECT) == Position::On));
+    let opened = world.written_at(GATE, Position::On).unwrap();
+    let waited = world.now.since(opened);
+    assert!(waited < policy().gate_patience, "proven, not given up on: {waited:?}");
+    assert_eq!(world.violations, Vec::<String>::new());
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct Audit {
     pub(super) served: bool,
     /// Somebody else shut the gate, and it was not seen open since.
     pub(super) shut_by_other: bool,
+    /// Since when visitors are refused by a gate that patience was spent on.
+    pub(super) refused_since: Option<Instant>,
     /// Since when the standby is visibly broken.
     pub(super) broken_since: Option<Instant>,
     pub(super) checked_at: Instant,
@@ -103,6 +105,7 @@ impl Audit {
             unproven: None,
             served: false,
             shut_by_other: false,
+            refused_since: None,
             broken_since: None,
             checked_at: now,
         }

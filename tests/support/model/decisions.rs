@@ -140,7 +140,12 @@ impl World {
 
     /// Visitors meet a shut gate for a reason that pilotlight cannot know of in time.
     pub(super) fn is_excused(&self) -> bool {
-        let foreign = self.audit.tracks.values().any(|track| track.foreign);
-        foreign || self.audit.shut_by_other || self.gate_is_flapping()
+        self.is_moved_by_others() || self.audit.shut_by_other || self.gate_is_flapping()
+    }
+
+    /// Whoever moved the gate or the redirect last was somebody else.
+    pub(super) fn is_moved_by_others(&self) -> bool {
+        let mut tracks = self.audit.tracks.iter();
+        tracks.any(|(key, track)| key.role != Role::Silence && track.foreign)
     }
 }

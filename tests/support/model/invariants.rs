@@ -20,11 +20,15 @@ pub enum Invariant {
     ///
     /// Except: an operator's command, a redirect that somebody else moved, a rollback or a loop, which are rules of their own.
     StartMovesNobody,
+    /// The same settings read anew change nothing at all.
+    ReloadChangesNothing,
     /// Visitors are not sent to a gate that is shut while patience lasts.
     ///
     /// Except: somebody else put the redirect on, or shut the gate, which opens no quicker for us; and the to and fro of a grant that still spreads, of which two
     /// good answers in a row are all that anybody can know.
     NoVisitorsToShutGate,
+    /// Visitors that are sent to a shut gate because patience is spent are told of.
+    RefusalTold,
     /// The gate is not told to shut while the redirect is on.
     ///
     /// Except: somebody else put it on since it was last read.
@@ -77,13 +81,15 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::HoldBeforeFailover,
         Self::QuietBeforeHome,
         Self::BlindDecidesNothing,
         Self::WindowBeforeDecision,
         Self::StartMovesNobody,
+        Self::ReloadChangesNothing,
         Self::NoVisitorsToShutGate,
+        Self::RefusalTold,
         Self::GateNotShutUnderRedirect,
         Self::DrainBeforeShut,
         Self::OpenedGateStaysOpen,
@@ -114,11 +120,13 @@ impl Invariant {
             Self::BlindDecidesNothing => ("r03", "blind-decides-nothing"),
             Self::WindowBeforeDecision => ("r04", "window-before-decision"),
             Self::StartMovesNobody => ("r04", "start-moves-nobody"),
+            Self::ReloadChangesNothing => ("r04", "reload-changes-nothing"),
             Self::NeverSpins => ("r05", "never-spins"),
             Self::NoVisitorsToShutGate => ("r06", "no-visitors-to-a-shut-gate"),
             Self::GateNotShutUnderRedirect => ("r06", "gate-not-shut-under-redirect"),
             Self::DrainBeforeShut => ("r06", "gate-never-shut-before-drain"),
             Self::HomeProvenOrBack => ("r06", "home-proven-or-back"),
+            Self::RefusalTold => ("r07", "refusal-told"),
             Self::BrokenStandbyHeldBack => ("r07", "broken-standby-held-back"),
             Self::OpenedGateStaysOpen => ("r08", "opened-gate-stays-open"),
             Self::OneOperation => ("r09", "one-operation-per-toggle"),

@@ -65,6 +65,7 @@ impl World {
                 self.check_dead_home();
                 self.check_calm();
                 self.check_tries();
+                self.check_refusal_is_told();
             }
         }
     }
@@ -140,7 +141,7 @@ impl World {
             let wait = self.audit.tracks.get(key).and_then(|track| track.wait_until);
             wait.is_some_and(|until| until + secs(60) > self.now)
         };
-        self.remotes.keys().any(waits) || self.audit.tracks.values().any(|track| track.foreign)
+        self.remotes.keys().any(waits) || self.is_moved_by_others()
     }
 
     fn check_calm(&mut self) {
@@ -200,6 +201,28 @@ impl World {
             let text = format!("{key} is not where it should be and was not tried for {patience:?}");
             self.disturb_audit();
             self.violate(Invariant::NeverGivesUp, &text);
+        }
+    }
+
+    /// Visitors that were sent to a gate that still refuses, because patience was spent: people hear of it.
+    fn check_refusal_is_told(&mut self) {
+        let seen = !self.cut_off && self.edge_works && !self.edge_blocks && !self.edge_caches && !self.loops;
+        let refused = self.glimpse.route == Route::Standby
+            && self.redirects()
+            && !self.gate_open()
+            && !self.patience_lasts()
+            && !self.is_excused();
+        if !seen || !refused {
+            self.audit.refused_since = None;
+            return;
+        }
+        let refused_for = self.now.since(*self.audit.refused_since.get_or_insert(self.now));
+        if refused_for > self.policy.visitor_interval + secs(60) && !self.audit.said.refusal() {
+            self.audit.refused_since = None;
+            self.violate(
+                Invariant::RefusalTold,
+                &format!("visitors met a shut gate for {refused_for:?} and nobody was told"),
+            );
         }
     }
 

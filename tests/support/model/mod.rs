@@ -341,6 +341,7 @@ impl World {
 
     /// The settings are read anew.
     pub fn reload(&mut self, policy: Policy) {
+        self.audit_reload();
         self.policy = policy.clone();
         self.disturb();
         self.schedule = Schedule::new(cadence(&policy), self.now);

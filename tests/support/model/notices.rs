@@ -52,6 +52,12 @@ impl Said {
         !ONCE_ON_A_LEG.contains(&name) || self.on_leg.insert((notice.episode, name))
     }
 
+    /// Whether people know on this leg that visitors may be refused.
+    pub fn refusal(&self) -> bool {
+        let names = ["partly_switched", "unverified"];
+        self.on_leg.iter().any(|(_, name)| names.contains(name)) || self.open.contains("broken")
+    }
+
     /// Whether it takes back something that was never said.
     fn takes_back(&mut self, what: &What) -> bool {
         let said = |what: &'static str| what.to_owned();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pilotlight::core::{Action, Instant, Position, Role, Route, ToggleKey};
+use pilotlight::core::{Action, Event, Instant, Position, Role, Route, ToggleKey};
 use pilotlight::toggle::CallKind;
 
 use super::audit::Intent;
@@ -111,6 +111,19 @@ impl World {
                 audit.intent
             );
             self.violate(Invariant::StartMovesNobody, &text);
+        }
+    }
+
+    /// The settings are about to be read anew: the same ones would do no more than waking does.
+    pub(super) fn audit_reload(&mut self) {
+        let clock = self.clock();
+        let (mut reloaded, mut woken) = (self.controller.clone(), self.controller.clone());
+        let same = Event::Reloaded(Box::new(self.policy.clone()));
+        if reloaded.handle(same, clock) != woken.handle(Event::Woke, clock) || reloaded != woken {
+            self.violate(
+                Invariant::ReloadChangesNothing,
+                "the same settings read anew do something else than waking does",
+            );
         }
     }
 
