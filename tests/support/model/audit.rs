@@ -37,8 +37,6 @@ pub struct Audit {
     pub(super) unproven: Option<Duration>,
     /// A visitor was seen at the standby since the last time at home.
     pub(super) served: bool,
-    /// Somebody else shut the gate, and it was not seen open since.
-    pub(super) shut_by_other: bool,
     /// Since when visitors are refused by a gate that patience was spent on.
     pub(super) refused_since: Option<Instant>,
     /// Since when the standby is visibly broken.
@@ -65,6 +63,8 @@ pub(super) struct Track {
     pub(super) lapses_in: Option<(Instant, Duration)>,
     /// The saved record does not know that it went off.
     pub(super) off_forgotten: bool,
+    /// A gate that somebody else moved and that was not seen open since.
+    pub(super) not_open_since: bool,
 }
 
 /// What a process found on disk when it began.
@@ -104,7 +104,6 @@ impl Audit {
             calls: <[Calls; 2]>::default(),
             unproven: None,
             served: false,
-            shut_by_other: false,
             refused_since: None,
             broken_since: None,
             checked_at: now,
@@ -129,6 +128,7 @@ impl Audit {
                 told_on_since: track.told_on_since.filter(|_| opened),
                 meddled_at: track.meddled_at,
                 foreign: track.foreign,
+                not_open_since: track.not_open_since,
                 off_forgotten: record.is_none_or(|record| record.off_for.is_none()),
                 ..Track::default()
             };
@@ -157,7 +157,7 @@ impl Audit {
         let track = self.track(key);
         track.meddled_at = Some(now);
         track.foreign = true;
-        self.shut_by_other |= key.role == Role::Gate;
+        track.not_open_since = key.role == Role::Gate;
     }
 
     /// A write of ours came true.

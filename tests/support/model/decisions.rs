@@ -129,7 +129,12 @@ impl World {
         } else {
             self.audit.broken_since = None;
         }
-        self.audit.shut_by_other &= !self.gate_open();
+        if self.gate_open() {
+            self.audit
+                .tracks
+                .values_mut()
+                .for_each(|track| track.not_open_since = false);
+        }
         let sent = |key| self.position(key) == Position::On && self.seen(key) == Position::On;
         let sent = self.of(Role::Redirect).any(sent);
         if sent && !self.gate_open() && self.patience_lasts() && !self.is_excused() {
@@ -140,7 +145,8 @@ impl World {
 
     /// Visitors meet a shut gate for a reason that pilotlight cannot know of in time.
     pub(super) fn is_excused(&self) -> bool {
-        self.is_moved_by_others() || self.audit.shut_by_other || self.gate_is_flapping()
+        let shut = self.audit.tracks.values().any(|track| track.not_open_since);
+        shut || self.is_moved_by_others() || self.gate_is_flapping()
     }
 
     /// Whoever moved the gate or the redirect last was somebody else.
