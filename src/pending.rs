@@ -11,10 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::core::{Notice, Status};
-use crate::notify::{Receipt, Teller, Told};
-
-/// So many are kept with the intent, the newest ones. More wait only where outboxes cannot be written.
-const MOST_KEPT: usize = 50;
+use crate::notify::{MOST_PENDING, Receipt, Teller, Told};
 
 /// The notices of a site that are decided and not yet safe.
 pub struct Pending {
@@ -79,7 +76,7 @@ impl Pending {
 
     /// What belongs beside the intent, oldest first.
     pub fn keep(&mut self) -> Vec<Value> {
-        let superfluous = self.notices.len().saturating_sub(MOST_KEPT);
+        let superfluous = self.notices.len().saturating_sub(MOST_PENDING);
         let mut kept = Vec::new();
         for held in self.notices.iter_mut().skip(superfluous) {
             if let Ok(value) = serde_json::to_value(held.told.as_ref()) {

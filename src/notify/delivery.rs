@@ -15,13 +15,13 @@ use tracing::{error, warn};
 
 use super::outbox::{Entry, Found, Outbox, Waiting};
 use super::tellers::{Parcel, Tellers, Way};
-use super::{Dropped, Happening, LATE_AFTER, Notifier, Tally, TellError, TellFailure};
+use super::{Dropped, Happening, LATE_AFTER, MOST_PENDING, Notifier, Tally, TellError, TellFailure};
 use crate::clock::Clock;
 use crate::probe::BoxFuture;
 use crate::store::{self, StoreError};
 
-/// From the loop to a delivery task: what a burst of edges at several sites makes while a disk is slow to sync.
-const WAY_DEPTH: usize = 64;
+/// From the loop to a delivery task: what twenty sites tell again at a start, after weeks in which no outbox could be written.
+const WAY_DEPTH: usize = 20 * MOST_PENDING;
 /// In an outbox: weeks of outages. Beyond it the oldest go.
 const MOST_WAITING: usize = 500;
 /// Nobody wants to be told of it after this.

@@ -25,6 +25,8 @@ use crate::probe::BoxFuture;
 
 /// A notice that is told this much later than it happened says so.
 pub const LATE_AFTER: Duration = Duration::from_secs(60);
+/// So many of a site's notices are kept with its intent, the newest ones. More wait only where outboxes cannot be written.
+pub const MOST_PENDING: usize = 50;
 
 /// A notice on its way: everything a sender needs, so that it can be kept on disk and sent after a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use pilotlight::clock::{Clock, SetWall};
 use pilotlight::core::{EpisodeId, Notice, Wall, What};
-use pilotlight::notify::{Dropped, Happening, Notifier, Tally, Target, TellError, TellFailure, Tellers, Told, open};
+use pilotlight::notify::{
+    Dropped, Happening, MOST_PENDING, Notifier, Tally, Target, TellError, TellFailure, Tellers, Told, open,
+};
 use pilotlight::probe::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -345,13 +347,13 @@ async fn r14_telling_never_waits_and_a_flood_is_bounded_and_counted() {
     let scratch = Scratch::new();
     let (dead, _tries) = target("ops", vec![failure(TellFailure::NoAnswer); 10_000]);
     let world = start(scratch.path(), vec![dead]);
-    for _ in 0..100 {
+    for _ in 0..20 * MOST_PENDING + 36 {
         world.tell(What::Orphan);
     }
     assert_eq!(
         world.notes.count(Happening::Dropped(Dropped::Full)),
         36,
-        "64 fit in while nobody takes them"
+        "what twenty sites tell again at a start fits in while nobody takes it"
     );
     for _ in 0..10 {
         sleep(Duration::from_secs(1)).await;
