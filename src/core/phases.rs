@@ -1,5 +1,7 @@
 //! What verdicts and time do to phase, route and episode, and what is told of it.
 
+use std::mem::discriminant;
+
 use super::controller::Controller;
 use super::episode::Episode;
 use super::evidence::{Cause, Verdict};
@@ -43,7 +45,7 @@ impl Controller {
     /// Takes up the next phase and tells what that means.
     pub(super) fn enter(&mut self, next: Phase, cause: Cause, sent_at: Instant, now: Now) {
         let before = std::mem::replace(&mut self.phase, next);
-        if before.label() == next.label() {
+        if discriminant(&before) == discriminant(&next) {
             return;
         }
         self.phase_since = now.at;

@@ -1,12 +1,14 @@
 //! The controller seen from outside: what is saved, and what may be shown.
 
+use std::mem::discriminant;
+
 use super::commands::ClockTrust;
 use super::controller::Controller;
 use super::evidence::View;
 use super::machine::{Failback, Mode, Phase};
 use super::reconciler::Proof;
 use super::ring::Effect;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, ToggleRecord};
 use super::status::{EpisodeStatus, Status, Switched, ToggleStatus};
 use super::switch::Switch;
 use super::time::{Alarms, Duration, Instant, Now, Stopwatch};
@@ -68,20 +70,56 @@ impl Controller {
 
     /// Saves when intent changed, and once a minute while durations matter or the last save failed.
     pub(super) fn save_if_changed(&mut self, alarms: &mut Alarms, now: Now) -> Vec<Effect> {
-        let snapshot = self.snapshot(now);
-        let intent = intent_of(&snapshot);
         let counting = self.since_home.is_some() || self.up_for > self.policy.up_for;
         let lasting = self.episode.is_some() || counting || !self.saved.works;
         let due = lasting && alarms.passed(self.saved.at + SAVE_EVERY);
-        if self.saved.intent.as_ref() == Some(&intent) && !due {
+        let intent = self.saved.intent.as_ref();
+        if !due && intent.is_some_and(|intent| self.still_means(intent, now.at)) {
             return Vec::new();
         }
-        self.saved.intent = Some(intent);
+        let snapshot = self.snapshot(now);
+        self.saved.intent = Some(intent_of(&snapshot));
         self.saved.at = now.at;
         if lasting {
             alarms.passed(now.at + SAVE_EVERY);
         }
         vec![Effect::Save(Box::new(snapshot))]
+    }
+
+    /// Whether [`intent_of`] a snapshot taken now would be the same.
+    fn still_means(&self, intent: &Snapshot, now: Instant) -> bool {
+        let Snapshot {
+            taken: _,
+            phase,
+            mode,
+            route,
+            up_for,
+            since_home,
+            episode,
+            next_episode,
+            toggles,
+        } = intent;
+        let meant = (
+            discriminant(phase),
+            mode,
+            *route,
+            *up_for,
+            since_home.is_some(),
+            episode,
+            *next_episode,
+        );
+        let means = (
+            discriminant(&self.phase),
+            &self.mode,
+            self.route,
+            self.up_for,
+            self.since_home.is_some(),
+            &self.episode,
+            self.next_episode,
+        );
+        let switches = self.reconciler.switches().iter();
+        let records = switches.filter_map(|switch| switch.record(now)).map(timeless);
+        means == meant && records.eq(toggles.iter().copied())
     }
 
     /// One picture of the site for everyone outside.
@@ -223,8 +261,15 @@ fn intent_of(snapshot: &Snapshot) -> Snapshot {
         },
     };
     for toggle in &mut intent.toggles {
-        toggle.on_for = toggle.on_for.map(|_| Duration::ZERO);
-        toggle.off_for = toggle.off_for.map(|_| Duration::ZERO);
+        *toggle = timeless(*toggle);
     }
     intent
+}
+
+fn timeless(record: ToggleRecord) -> ToggleRecord {
+    ToggleRecord {
+        on_for: record.on_for.map(|_| Duration::ZERO),
+        off_for: record.off_for.map(|_| Duration::ZERO),
+        ..record
+    }
 }

@@ -4,8 +4,6 @@
 //! for certainty: confirming probes every `confirm_interval`, the first at once, until one probe succeeds or enough have failed to pass
 //! the threshold. An origin that stays dead is then probed at the fixed rate only, until a success makes the next failure news again.
 
-use std::collections::BTreeMap;
-
 use crate::core::{Duration, Instant};
 
 /// Probes in flight at once, beyond which no confirming one is sent (DESIGN rule 5).
@@ -40,8 +38,8 @@ pub struct Dispatch {
 pub struct Schedule {
     cadence: Cadence,
     next_tick: Instant,
-    /// By number.
-    in_flight: BTreeMap<u64, Flight>,
+    /// In the order of sending.
+    in_flight: Vec<Flight>,
     next_number: u64,
     /// The newest probe that landed; what lands after it but was sent before tells nothing new.
     newest_landed: Option<u64>,
@@ -53,6 +51,7 @@ pub struct Schedule {
 /// A probe in flight.
 #[derive(Clone, Copy, Debug)]
 struct Flight {
+    number: u64,
     sent_at: Instant,
     scheduled: bool,
 }
@@ -69,7 +68,7 @@ impl Schedule {
         Self {
             cadence,
             next_tick: start,
-            in_flight: BTreeMap::new(),
+            in_flight: Vec::new(),
             next_number: 0,
             newest_landed: None,
             failures: 0,
@@ -98,7 +97,7 @@ impl Schedule {
 
     /// A probe ended.
     pub fn landed(&mut self, number: u64, ok: bool, now: Instant) {
-        self.in_flight.remove(&number);
+        self.in_flight.retain(|flight| flight.number != number);
         if self.newest_landed.is_some_and(|newest| newest > number) {
             return;
         }
@@ -139,20 +138,22 @@ impl Schedule {
     fn send(&mut self, scheduled: bool, now: Instant) -> Dispatch {
         let number = self.next_number;
         self.next_number += 1;
-        self.in_flight.insert(
+        self.in_flight.push(Flight {
             number,
-            Flight {
-                sent_at: now,
-                scheduled,
-            },
-        );
+            sent_at: now,
+            scheduled,
+        });
         Dispatch { number, scheduled }
     }
 
     /// Whether all in flight may fail and the threshold would still not be reached.
     fn wants_more(&self) -> bool {
-        let from = self.newest_landed.map_or(0, |newest| newest + 1);
-        let telling = self.in_flight.range(from..).count();
+        let newest = self.newest_landed;
+        let telling = self
+            .in_flight
+            .iter()
+            .filter(|flight| Some(flight.number) > newest)
+            .count();
         u32::try_from(telling).unwrap_or(u32::MAX).saturating_add(self.failures) < self.cadence.failures_wanted
     }
 
@@ -163,13 +164,18 @@ impl Schedule {
     /// When the newest probe sent will be late, if it is in flight and a scheduled one: a late confirming probe
     /// asks for no further one, or an origin that is merely slow would be probed at `hedge_after` for ever.
     fn newest_due_late(&self) -> Option<Instant> {
-        let newest = self.in_flight.get(&self.next_number.checked_sub(1)?)?;
+        let newest = self
+            .in_flight
+            .last()
+            .filter(|flight| flight.number + 1 == self.next_number)?;
         newest.scheduled.then(|| newest.sent_at + self.cadence.hedge_after)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const CADENCE: Cadence = Cadence {

@@ -199,7 +199,7 @@ fn r12_a_gate_that_leaks_after_the_way_home_is_told_after_it_had_time_to_settle_
     let mut world = healthy();
     world.propagation = secs(90_000);
     world.home = Home::Silent;
-    world.remotes.get_mut(&GATE).unwrap().moved_at = pilotlight::core::Instant::ZERO;
+    world.remotes.get_mut(GATE).unwrap().moved_at = pilotlight::core::Instant::ZERO;
     world.run(secs(20));
     assert!(!world.was_told("gate_leaks"));
     world.propagation = secs(1);

@@ -60,7 +60,7 @@ impl Life {
         world.story = manner.told.then(Vec::new);
         world.chance = Chance::new(seed.rotate_left(32));
         let flaps = chance.one_in(2);
-        for (key, remote) in &mut world.remotes {
+        for (key, remote) in world.remotes.iter_mut() {
             if key.role == Role::Gate {
                 remote.lag = Some(secs(60));
                 remote.flaps = flaps;

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::support::model::mix;
 use life::{DAY, Lived, Manner, Ticket, live, wall};
 
 /// Lines of a failed life's story that are printed.
@@ -48,13 +49,17 @@ fn first_seed() -> u64 {
     }
 }
 
+fn threads(tickets: &[Ticket]) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.min(tickets.len())
+}
+
 /// Lives them all, on as many threads as there are cores.
 fn live_all(tickets: &[Ticket], manner: Manner) -> Vec<Lived> {
     let next = AtomicUsize::new(0);
     let lived = Mutex::new(Vec::new());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..threads(tickets) {
             scope.spawn(|| {
                 while let Some(ticket) = tickets.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let one = live(*ticket, manner);
@@ -103,15 +108,19 @@ fn prove(name: &str, tickets: &[Ticket]) {
     let took = began.elapsed();
     let days: u64 = tickets.iter().map(|ticket| ticket.days).sum();
     let failed: Vec<&Lived> = lived.iter().filter(|one| one.violation.is_some()).collect();
+    let threads = u32::try_from(threads(tickets)).expect("few");
+    let speed = days_of(days).as_secs_f64() / DAY.as_secs_f64() / took.as_secs_f64().max(0.001);
     println!(
-        "{name}: {} lives from seed {}, {:.1} simulated years, {} failovers, {} violations, {:.0} days per second",
+        "{name}: {} lives from seed {}, {:.1} simulated years, {} failovers, {} violations, {speed:.0} days per second on {threads} cores, {:.0} per core",
         tickets.len(),
         tickets.first().map_or(0, |ticket| ticket.seed),
         days_of(days).as_secs_f64() / days_of(365).as_secs_f64(),
         lived.iter().map(|one| one.failovers).sum::<u64>(),
         failed.len(),
-        days_of(days).as_secs_f64() / DAY.as_secs_f64() / took.as_secs_f64().max(0.001),
+        speed / f64::from(threads),
     );
+    let digest = lived.iter().fold(0, |all, one| mix(all ^ one.history));
+    println!("{name}: history {digest:016x}");
     for one in &failed {
         println!("{}: {}", one.ticket.seed, one.violation.as_deref().unwrap_or_default());
     }

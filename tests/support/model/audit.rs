@@ -1,12 +1,13 @@
 //! What the audit remembers of the world, and the checks of decisions, writes and notices against it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use pilotlight::core::{
     Failure, FailureKind, Instant, Mode, Observed, Position, Role, Route, Sighting, Snapshot, ToggleKey, View,
 };
 
+use super::Keyed;
 use super::notices::Said;
 
 /// What the audit remembers.
@@ -15,7 +16,7 @@ pub struct Audit {
     /// When the process began.
     pub started: Instant,
     pub(super) commanded_at: Option<Instant>,
-    pub(super) tracks: BTreeMap<ToggleKey, Track>,
+    pub(super) tracks: Keyed<Track>,
     /// Where visitors were to go by what was saved when the process began; nothing of that beside an override.
     pub(super) intent: Intent,
     /// Something has been wrong since then, and the site was not healthy and well for a minute since.
@@ -89,7 +90,7 @@ impl Audit {
         Self {
             started: now,
             commanded_at: None,
-            tracks: BTreeMap::new(),
+            tracks: Keyed::default(),
             intent: Intent::Overridden,
             trouble: None,
             ill_at: Instant::ZERO,
@@ -121,7 +122,7 @@ impl Audit {
             Some(_) => Intent::Overridden,
         };
         let records = disk.map_or(&[][..], |snapshot| &snapshot.toggles);
-        for (key, track) in &mut self.tracks {
+        for (key, track) in self.tracks.iter_mut() {
             let record = records.iter().find(|record| record.key == *key);
             let opened = record.is_some_and(|record| record.on_for.is_some());
             *track = Track {
@@ -226,6 +227,6 @@ impl Audit {
     }
 
     pub(super) fn track(&mut self, key: ToggleKey) -> &mut Track {
-        self.tracks.entry(key).or_default()
+        self.tracks.or_default(key)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pilotlight::core::status::Switched;
 use pilotlight::core::{DriftPolicy, Failback, Instant, Position, Role, Route, ToggleKey, View};
 
-use super::{CLEAR, DiskFares, Fate, Home, Invariant, Standby, World, secs};
+use super::{DiskFares, Fate, Home, Invariant, Standby, World, secs};
 
 /// What has to happen in time is looked at this often.
 const EVERY: Duration = secs(20);
@@ -53,9 +53,9 @@ impl World {
     /// Checked on the world after every step.
     pub(super) fn check(&mut self) {
         self.follow();
-        let view = self.visit().view;
-        let served = matches!(view, View::Home | View::Standby | View::Cached);
         let redirected = self.redirects();
+        let view = self.visit_if(redirected).view;
+        let served = matches!(view, View::Home | View::Standby | View::Cached);
         self.tally.count(self.now, served, redirected);
         if self.now.since(self.audit.checked_at) >= EVERY {
             let span = self.now.since(self.audit.checked_at).min(EVERY * 2);
@@ -77,12 +77,7 @@ impl World {
         });
         let untouched = self.audit.tracks.values().all(|track| !track.foreign);
         self.glimpse.auto
-            && !self.cut_off
-            && self.mirror == CLEAR
-            && self.edge_works
-            && !self.edge_blocks
-            && !self.edge_caches
-            && !self.loops
+            && self.all_eyes_are_clear()
             && self.standby == Standby::Serving
             && self.disk_fares == DiskFares::Well
             && remotes_well
@@ -138,7 +133,7 @@ impl World {
     /// The budget of calls is spent for the hour, or a drift was repaired too often: that takes its time.
     fn is_resting(&self) -> bool {
         let waits = |key: &ToggleKey| {
-            let wait = self.audit.tracks.get(key).and_then(|track| track.wait_until);
+            let wait = self.audit.tracks.get(*key).and_then(|track| track.wait_until);
             wait.is_some_and(|until| until + secs(60) > self.now)
         };
         self.remotes.keys().any(waits) || self.is_moved_by_others()
@@ -186,7 +181,7 @@ impl World {
         let now = self.now;
         let patience = secs(100).max(self.policy.verify_every) + secs(20);
         let given_up = self.remotes.iter().find(|(key, remote)| {
-            let Some(track) = self.audit.tracks.get(key) else {
+            let Some(track) = self.audit.tracks.get(**key) else {
                 return false;
             };
             let differs = self
@@ -195,7 +190,7 @@ impl World {
                 .is_some_and(|wanted| wanted != remote.position);
             let ended = track.ended_at.unwrap_or(self.audit.started);
             let due = (ended + patience).max(track.wait_until.map_or(ended, |until| until + secs(20)));
-            differs && !remote.held && !track.foreign && !self.in_flight.contains_key(key) && now > due
+            differs && !remote.held && !track.foreign && !self.in_flight.contains_key(**key) && now > due
         });
         if let Some((key, _)) = given_up {
             let text = format!("{key} is not where it should be and was not tried for {patience:?}");

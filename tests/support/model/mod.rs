@@ -8,6 +8,7 @@ mod decisions;
 mod disk;
 mod glimpse;
 mod invariants;
+mod keyed;
 mod kinds;
 mod liveness;
 mod notices;
@@ -19,13 +20,14 @@ mod sights;
 mod step;
 mod written;
 
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 pub use audit::Audit;
 pub use chance::{Chance, mix};
 pub use glimpse::Glimpse;
 pub use invariants::Invariant;
+pub use keyed::Keyed;
 pub use kinds::{DiskFares, Fate, Home, Plant, Remote, Standby, Write};
 use kinds::{Item, Pending};
 pub use liveness::Tally;
@@ -117,7 +119,7 @@ pub struct World {
     pub propagation: Duration,
     pub edge_lag: Duration,
     pub slow_edge: Duration,
-    pub remotes: BTreeMap<ToggleKey, Remote>,
+    pub remotes: Keyed<Remote>,
     pub disk: Option<Snapshot>,
     pub disk_fares: DiskFares,
     pub writes: Vec<Write>,
@@ -133,7 +135,7 @@ pub struct World {
     pub plant: Option<Plant>,
     /// Calls are counted against the real budget of each provider.
     pub metered: bool,
-    /// Quiet probes of a healthy home are left out, but for the last before something happens.
+    /// Quiet probes of a healthy home are left out, but for the last before something may change.
     pub hurries: bool,
     /// Whoever drives the world says when it changes: then it can be asked to come to rest in time.
     pub announced: bool,
@@ -152,7 +154,7 @@ pub struct World {
     pending: BinaryHeap<Item>,
     sequence: u64,
     schedule: Schedule,
-    in_flight: BTreeMap<ToggleKey, OpId>,
+    in_flight: Keyed<OpId>,
     budgets: [Budget; 2],
     wall_jump: i64,
     woken: (Instant, u32),
@@ -163,7 +165,7 @@ pub struct World {
     saved_at_peace: bool,
     /// The process said that it has observed enough.
     seen_enough: bool,
-    /// The last probe that ended was quiet: it was well and moved nothing.
+    /// The last probe that ended was quiet: it was well and moved nothing. Nor has anything else since.
     quiet: bool,
 }
 
@@ -255,7 +257,7 @@ impl World {
             history: 0,
             pending: BinaryHeap::new(),
             sequence: 0,
-            in_flight: BTreeMap::new(),
+            in_flight: Keyed::default(),
             budgets: <[Budget; 2]>::default(),
             wall_jump: 0,
             woken: (Instant::ZERO, 0),
@@ -376,6 +378,6 @@ impl World {
     }
 
     pub fn remote(&mut self, key: ToggleKey) -> &mut Remote {
-        self.remotes.get_mut(&key).expect("the layout has it")
+        self.remotes.get_mut(key).expect("the layout has it")
     }
 }

@@ -180,7 +180,7 @@ impl World {
             }
             Fate::Done => {
                 if let Some(position) = wanted {
-                    let held = self.remotes.get(&key).is_some_and(|remote| remote.held);
+                    let held = self.remotes.get(key).is_some_and(|remote| remote.held);
                     if !(held && position == Position::Off) {
                         self.write(key, position);
                     }
@@ -190,7 +190,7 @@ impl World {
                 Ok(observed)
             }
         };
-        self.in_flight.remove(&key);
+        self.in_flight.remove(key);
         self.audit.ended(key, self.now, result);
         self.feed(Event::Settled { id, result });
     }

@@ -6,7 +6,7 @@ use super::World;
 
 impl World {
     pub fn position(&self, key: ToggleKey) -> Position {
-        self.remotes.get(&key).map_or(Position::Off, |remote| remote.position)
+        self.remotes.get(key).map_or(Position::Off, |remote| remote.position)
     }
 
     /// Names of the notices so far, in order.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pilotlight::core::{Faculties, Failing, Outcome, Part, Position, Sighting, View, Why};
 use pilotlight::probe::schedule::Dispatch;
 
-use super::{Home, Pending, Standby, World, secs};
+use super::{CLEAR, Home, Pending, Standby, World, secs};
 
 /// A probe of a healthy home takes this long.
 pub const WELL_TAKES: Duration = Duration::from_millis(50);
@@ -13,15 +13,20 @@ pub const WELL_TAKES: Duration = Duration::from_millis(50);
 impl World {
     /// What a visitor gets now, and after how long.
     pub fn visit(&self) -> Sighting {
+        self.visit_if(self.redirects())
+    }
+
+    /// The same, by somebody who knows whether the edge redirects.
+    pub(super) fn visit_if(&self, redirected: bool) -> Sighting {
         let quick = Duration::from_millis(100);
         let seen = |view, redirect, took| Sighting { view, redirect, took };
         if !self.edge_works {
             return seen(View::EdgeBroken, None, secs(2));
         }
-        if self.loops && self.redirects() {
+        if self.loops && redirected {
             return seen(View::Loop, Some(Position::On), quick);
         }
-        if self.redirects() {
+        if redirected {
             return seen(self.standby_view(), Some(Position::On), quick);
         }
         if self.edge_blocks {
@@ -46,6 +51,16 @@ impl World {
             (true, Standby::Overloaded) => View::Overloaded,
             (true, Standby::Broken(breakage)) => View::StandbyBroken(breakage),
         }
+    }
+
+    /// Nothing keeps an eye or the references from saying how home is.
+    pub(super) fn all_eyes_are_clear(&self) -> bool {
+        !self.cut_off
+            && self.mirror == CLEAR
+            && self.edge_works
+            && !self.edge_blocks
+            && !self.edge_caches
+            && !self.loops
     }
 
     pub(super) fn send_probe(&mut self, dispatch: Dispatch) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pilotlight::core::{Effect, Event, Failure, FailureKind, Instant, Notice, Role};
+use pilotlight::core::{Action, Effect, Event, Failure, FailureKind, Instant, Notice, Role};
 
 use super::{Glimpse, Home, Invariant, Item, Pending, Plant, World, mix, secs};
 
@@ -52,7 +52,7 @@ impl World {
         let wake = self.controller.next_deadline().filter(|_| kept).unwrap_or(never);
         let other = pending.min(wake);
         let probe = if self.probes_run && self.alive {
-            self.next_probe(other.min(end))
+            self.next_probe(other, end)
         } else {
             never
         };
@@ -80,14 +80,21 @@ impl World {
         true
     }
 
-    /// When the next probe is sent. In a hurry those are left out that would only say again that home is well.
-    fn next_probe(&self, other: Instant) -> Instant {
+    /// When the next probe is sent. In a hurry those are left out that would only say again that home is well, but for the last before
+    /// `end`, when something may change. While an eye or the references say something else, or an override is to expire, the last
+    /// before any other event is sent.
+    fn next_probe(&self, other: Instant, end: Instant) -> Instant {
         let probe = self.schedule.next_wake();
         let interval = self.policy.interval;
         if !self.hurries || !self.quiet || self.home != Home::Serving || self.now.since(self.calm_since) < ATTENTIVE {
             return probe;
         }
-        let room = other.since(probe + super::sights::WELL_TAKES);
+        let until = if self.glimpse.auto && self.all_eyes_are_clear() {
+            end
+        } else {
+            other.min(end)
+        };
+        let room = until.since(probe + super::sights::WELL_TAKES);
         let skipped = room.as_nanos() / interval.as_nanos();
         probe + interval.saturating_mul(u32::try_from(skipped).unwrap_or(u32::MAX))
     }
@@ -174,7 +181,7 @@ impl World {
             .map(|(key, _)| *key);
         let failure = Failure::new(FailureKind::NoAnswer);
         if let Some(key) = key {
-            self.in_flight.remove(&key);
+            self.in_flight.remove(key);
             self.audit.ended(key, self.now, Err(failure));
         }
         self.feed(Event::Settled {
@@ -199,6 +206,7 @@ impl World {
         {
             self.look_at_process(&effects);
         }
+        self.quiet &= effects.iter().all(is_routine);
         for effect in effects {
             match effect {
                 Effect::Save(snapshot) => self.save(*snapshot),
@@ -260,4 +268,15 @@ impl World {
         self.record(4, 0, || format!("BROKEN {text}"));
         self.violations.push(text);
     }
+}
+
+/// Whether core only looks whether all is as it was.
+const fn is_routine(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Act {
+            action: Action::Look(_) | Action::Observe(_),
+            ..
+        }
+    )
 }

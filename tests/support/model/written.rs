@@ -185,7 +185,7 @@ impl World {
     pub(super) fn patience_lasts(&self) -> bool {
         let patience = self.policy.gate_patience;
         self.of(Role::Gate).any(|key| {
-            let told = self.audit.tracks.get(&key).and_then(|track| track.told_on_since);
+            let told = self.audit.tracks.get(key).and_then(|track| track.told_on_since);
             told.is_none_or(|since| self.now.since(since) < patience)
         })
     }
