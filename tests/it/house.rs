@@ -163,6 +163,7 @@ fn no_file_names_the_machine_it_was_written_on() {
         "fuzz/src",
         "fuzz/fuzz_targets",
         "fuzz/corpus",
+        "worker",
         ".ci",
     ]);
     for name in ["README.md", "CHANGELOG.md", "Cargo.toml", "deny.toml", "clippy.toml"] {
