@@ -134,15 +134,18 @@ impl Driver {
             }
             let deadline = self.deadline();
             // Cancel-safe: channel receives and `join_next` lose nothing when another branch wins, and the sleep is made anew.
+            // In this order, so that what comes at one instant is always taken alike. None can keep the next from its turn: calls end
+            // and probes come at the pace at which they were sent; and core looks at the clock at every event, not only when it is woken.
             tokio::select! {
+                biased;
                 () = &mut shutdown => break,
-                Some(probed) = self.links.probes.recv() => self.probed(&probed),
-                Some(command) = self.links.commands.recv() => self.commanded(command),
                 Some(ended) = self.calls.join_next() => match ended {
                     Ok(ended) => self.ended(ended),
                     Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                     Err(_) => {}
                 },
+                Some(probed) = self.links.probes.recv() => self.probed(&probed),
+                Some(command) = self.links.commands.recv() => self.commanded(command),
                 () = sleep_until(deadline.0) => {
                     if deadline.1 {
                         self.feed(Event::Woke);

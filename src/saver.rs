@@ -1,8 +1,8 @@
 //! Saves a site's intent off the event loop: one write at a time, the newest snapshot last, and nobody waits longer than a second.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
 
@@ -27,52 +27,68 @@ impl Disk for SiteStore {
 #[derive(Debug)]
 pub struct Saver {
     newest: watch::Sender<(u64, Option<Arc<Kept>>)>,
-    written: watch::Receiver<Written>,
+    progress: Arc<Progress>,
     number: u64,
     task: JoinHandle<()>,
 }
 
-/// How far the disk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// The number of the newest snapshot whose write ended.
-    pub number: u64,
-    /// Whether it succeeded.
-    pub ok: bool,
+/// How far the disk is, and who waits to hear of it. A `watch` would wake them in any order; here whoever asked first goes first,
+/// so writes leave in the order in which core wants them.
+#[derive(Debug, Default)]
+struct Progress {
+    written: Mutex<Written>,
+    moved: Notify,
 }
+
+/// The newest snapshot whose write ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    number: u64,
+    failed: bool,
+    /// Nothing will be written any more.
+    over: bool,
+}
+
+/// Held by the task that writes: without it nobody waits.
+struct Pen(Arc<Progress>);
 
 /// Waits for one snapshot to be on disk.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     number: u64,
-    written: watch::Receiver<Written>,
+    progress: Arc<Progress>,
 }
 
 impl Saver {
     /// Starts the task that writes.
     pub fn start(disk: Arc<dyn Disk>) -> Self {
         let (newest, mut to_write) = watch::channel((0_u64, None::<Arc<Kept>>));
-        let (done, written) = watch::channel(Written { number: 0, ok: true });
+        let progress = Arc::<Progress>::default();
+        let pen = Pen(Arc::clone(&progress));
         let task = tokio::spawn(async move {
-            let mut worked = true;
+            let mut failing = false;
             while to_write.changed().await.is_ok() {
                 let (number, kept) = to_write.borrow_and_update().clone();
                 let Some(kept) = kept else { continue };
                 let disk = Arc::clone(&disk);
                 let result = tokio::task::spawn_blocking(move || disk.save(&kept)).await;
-                let ok = matches!(result, Ok(Ok(())));
+                let failed = !matches!(result, Ok(Ok(())));
                 if let Ok(Err(error)) = result
-                    && worked
+                    && !failing
                 {
                     tracing::error!(error = error.whole(), "state not saved; going on from memory");
                 }
-                worked = ok;
-                done.send_replace(Written { number, ok });
+                failing = failed;
+                pen.wrote(Written {
+                    number,
+                    failed,
+                    over: false,
+                });
             }
         });
         Self {
             newest,
-            written,
+            progress,
             number: 0,
             task,
         }
@@ -94,7 +110,7 @@ impl Saver {
     pub fn ticket(&self) -> Ticket {
         Ticket {
             number: self.number,
-            written: self.written.clone(),
+            progress: Arc::clone(&self.progress),
         }
     }
 
@@ -113,11 +129,45 @@ impl Ticket {
     }
 
     /// Whether the snapshot (or a newer one) reached the disk within [`PATIENCE`]; nothing handed over is nothing to wait for.
-    pub async fn on_disk(mut self) -> bool {
-        let number = self.number;
-        match timeout(PATIENCE, self.written.wait_for(|written| written.number >= number)).await {
-            Ok(Ok(written)) => written.ok,
-            Ok(Err(_)) | Err(_) => false,
+    pub async fn on_disk(self) -> bool {
+        let reached = self.progress.reached(self.number);
+        timeout(PATIENCE, reached).await.unwrap_or(false)
+    }
+}
+
+impl Progress {
+    /// Whether the snapshot of this number, or a newer one, was written; waits until that is known.
+    async fn reached(&self, number: u64) -> bool {
+        loop {
+            // Made before the look: what is written in between wakes it as well.
+            let moved = self.moved.notified();
+            let written = *self.written();
+            if written.number >= number {
+                return !written.failed;
+            }
+            if written.over {
+                return false;
+            }
+            moved.await;
         }
+    }
+
+    /// Replaced whole, so a poisoned lock is as good as a sound one.
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pen {
+    fn wrote(&self, written: Written) {
+        *self.0.written() = written;
+        self.0.moved.notify_waiters();
+    }
+}
+
+impl Drop for Pen {
+    fn drop(&mut self) {
+        self.0.written().over = true;
+        self.0.moved.notify_waiters();
     }
 }

@@ -226,7 +226,9 @@ impl Delivery {
             }
         };
         // Cancel-safe: `recv` is by its docs, and the attempt is only lent; it goes on at the next step. The sleep is made anew.
+        // In this order: a notice goes to disk before anything else is done.
         tokio::select! {
+            biased;
             parcel = notices.recv() => parcel.map_or(Step::Closed, Step::New),
             result = attempt => Step::Ended(result),
             () = tidy => Step::Tidy,

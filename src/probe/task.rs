@@ -47,7 +47,9 @@ pub async fn run(probe: Arc<dyn Probe>, cadence: Cadence, epoch: Tick, out: mpsc
             flights.push(fly(Arc::clone(&probe), dispatch, now(), cadence));
         }
         // Cancel-safe: flights stay in their set, the sleep is to a fixed instant, `closed` and `reserve` hold nothing of ours.
+        // In this order, so that what comes at one instant is always taken alike; flights and wake-ups are few, so all have their turn.
         tokio::select! {
+            biased;
             Some(Landed { number, probed }) = flights.next() => {
                 schedule.landed(number, probed.report.outcome.is_ok(), now());
                 if backlog.len() >= BACKLOG {
