@@ -201,19 +201,18 @@ impl Reconciler {
     /// What to start at the toggles now.
     ///
     /// A redirect that somebody else put on (or a crash whose intent never reached the disk) stays on until home takes over, and a gate
-    /// that somebody else opened stays open as long as visitors may be behind it.
+    /// stays open as long as visitors may be behind it: whoever opened it, and whatever an older intent from the disk says.
     pub fn actions(&mut self, may_write: bool, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<Action> {
         let redirect_off = self.redirect_is_off();
         let standby_unused = self.standby_is_unused(wish, policy, alarms);
         self.switches
             .iter_mut()
             .filter_map(|switch| {
-                let explained = match switch.key().role {
-                    Role::Redirect => wish.home_takes_over || self.looped,
-                    Role::Silence => redirect_off,
-                    Role::Gate => standby_unused,
+                let kept = match switch.key().role {
+                    Role::Redirect => switch.is_found_on() && !(wish.home_takes_over || self.looped),
+                    Role::Silence => switch.is_found_on() && !redirect_off,
+                    Role::Gate => switch.desired() == Some(Position::Off) && !standby_unused,
                 };
-                let kept = switch.is_found_on() && !explained;
                 switch.next_action(may_write && !kept, policy.verify_every, alarms)
             })
             .collect()

@@ -3,7 +3,7 @@
 use pilotlight::core::{Failure, FailureKind, Order, Position, Route};
 
 use crate::support::model::{
-    DARK, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, World, failed_over, healthy, policy, rests, secs,
+    DARK, DiskFares, EPOCH, Fate, GATE, Home, REDIRECT, SILENCE, World, failed_over, healthy, policy, rests, secs,
 };
 
 #[test]
@@ -317,4 +317,40 @@ fn r04_a_way_home_that_was_taken_back_before_a_crash_takes_nobody_from_the_stand
     assert_eq!(world.position(REDIRECT), Position::On);
     assert_eq!(world.writes.len(), moves, "nobody was moved");
     assert_eq!(world.violations, Vec::<String>::new());
+}
+
+/// Found by the shell's lives: the disk took nothing during a failover, so after a crash the gate was shut on the intent from before, while
+/// the redirect could not be read. Once that intent had come to rest, and once its write was still on its way.
+#[test]
+fn r06_an_intent_older_than_the_failover_shuts_no_gate_before_the_redirect_was_off_for_a_drain() {
+    for at_rest in [true, false] {
+        let mut world = healthy();
+        if !at_rest {
+            world.home = Home::Refusing;
+            world.run(secs(20));
+            world.home = Home::Serving;
+            world.run(secs(570));
+            world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
+            let shutting = |world: &World| {
+                let mut records = world.disk.iter().flat_map(|snapshot| &snapshot.toggles);
+                records.any(|record| record.key == GATE && record.desired == Position::Off && !record.settled)
+            };
+            assert!(world.run_until(secs(60), shutting));
+        }
+        world.disk_fares = DiskFares::Fails;
+        world.remote(GATE).fate = Fate::Done;
+        world.home = Home::Silent;
+        assert!(world.run_until(secs(600), |world| rests(world, Route::Standby)));
+        world.home = Home::Serving;
+        world.remote(REDIRECT).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
+        world.crash_and_restart();
+        assert_eq!(world.controller.status(world.clock()).route, Route::Origin);
+        world.run(secs(400));
+        assert_eq!(world.position(GATE), Position::On, "{:?}", world.told());
+        world.remote(REDIRECT).fate = Fate::Done;
+        assert!(world.run_until(secs(1800), |world| world.position(GATE) == Position::Off));
+        let off_at = world.written_at(REDIRECT, Position::Off).unwrap();
+        assert!(world.now.since(off_at) >= policy().drain, "{:?}", world.writes);
+        assert_eq!(world.violations, Vec::<String>::new());
+    }
 }
