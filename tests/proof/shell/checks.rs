@@ -3,8 +3,8 @@
 use pilotlight::core::{Mode, Position};
 
 use super::laws::Law;
-use super::objects::{By, Call, Object};
-use super::wire::TOGGLE_TIMEOUT;
+use super::objects::{By, Call, Moved, Object};
+use super::wire::{LATEST, TOGGLE_TIMEOUT};
 use super::world::{Watched, World};
 
 impl World {
@@ -18,13 +18,13 @@ impl World {
                 &format!("{object:?} {}", position.label()),
             );
         }
-        self.check_intent(object, position);
-        self.check_pause(object);
         match (object, position) {
             (Object::Redirect(site), Position::On) => self.check_redirect(site),
             (Object::Gate, Position::Off) => self.check_gate(),
             _ => {}
         }
+        self.check_intent(object, position);
+        self.check_pause(object);
     }
 
     /// The sites that may move the object.
@@ -65,23 +65,56 @@ impl World {
         }
     }
 
+    /// An open gate is told to shut.
     fn check_gate(&mut self) {
-        let drain = super::process::policy(self.kind).drain;
         let gate = *self.objects.moved(Object::Gate);
-        if gate.position == Position::Off {
-            return;
+        if gate.position == Position::On {
+            for site in 0..self.sites.len() {
+                self.check_drain(site);
+            }
+            self.check_age(gate);
+        }
+    }
+
+    fn check_drain(&mut self, site: usize) {
+        let drain = super::process::policy(self.kind).drain;
+        let redirect = *self.objects.moved(Object::Redirect(site));
+        let watched = &self.sites[site];
+        let (on_at, on_by) = redirect.went_on();
+        // An operation that had begun before is not called back.
+        let known = watched
+            .redirect_known_on
+            .is_some_and(|at| at >= on_at && at.elapsed() > TOGGLE_TIMEOUT);
+        let no_say = self.sites.len() > 1 && on_by == By::Other && watched.gate_wished_at.is_none_or(|at| at < on_at);
+        let age = redirect.at.elapsed();
+        let law = match redirect.position {
+            _ if no_say && watched.gate_wished_since.is_none() => return,
+            Position::On if on_by == By::Us || known || age >= drain * 3 / 2 => Law::GateNotShutUnderRedirect,
+            Position::Off if age < drain && known => Law::DrainBeforeShut,
+            Position::On | Position::Off => return,
+        };
+        let detail = format!(
+            "redirect {site} {} by {:?} for {age:?}",
+            redirect.position.label(),
+            redirect.by
+        );
+        self.broken(law, &detail);
+    }
+
+    fn check_age(&mut self, gate: Moved) {
+        let drain = super::process::policy(self.kind).drain;
+        let told_earlier = match gate.by {
+            By::Us => Some(TOGGLE_TIMEOUT),
+            By::UsLate => Some(TOGGLE_TIMEOUT + LATEST),
+            By::Other => None,
+        };
+        let age = gate.at.elapsed();
+        if told_earlier.is_some_and(|earlier| age + earlier < drain) {
+            self.broken(Law::OpenedGateStaysOpen, &format!("open by {:?} for {age:?}", gate.by));
         }
         let wished = self.sites.iter().filter_map(Watched::wished_before_shutting).max();
         if wished.is_some_and(|at| at.elapsed() < drain) {
-            self.broken(Law::GateOpenUntilDrained, "it was wished open not so long ago");
-        }
-        for site in 0..self.sites.len() {
-            let redirect = *self.objects.moved(Object::Redirect(site));
-            let unseen = redirect.by != By::Us && redirect.at.elapsed() < drain * 3 / 2;
-            let early = redirect.position == Position::On || (redirect.by == By::Us && redirect.at.elapsed() < drain);
-            if early && !unseen {
-                self.broken(Law::GateOpenUntilDrained, &format!("redirect {site}: {redirect:?}"));
-            }
+            self.broken(Law::OpenedGateStaysOpen, "it was wished open not so long ago");
         }
     }
 }

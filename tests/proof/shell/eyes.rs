@@ -59,6 +59,9 @@ impl Look for VisitorEye {
         Box::pin(async {
             let (view, redirect, took) = lock(&self.0).visit(self.1);
             sleep(took).await;
+            if redirect == Some(Position::On) {
+                lock(&self.0).knows_on(self.1);
+            }
             Sighting { view, redirect, took }
         })
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::objects::Call;
 use super::plan::Api;
+use super::wire::LATEST;
 use super::world::World;
 
 /// What becomes of a call.
@@ -60,7 +61,7 @@ impl World {
         } else {
             quick
         };
-        let late = Fate::Late(dice.between(Duration::ZERO, Duration::from_secs(30)));
+        let late = Fate::Late(dice.between(Duration::ZERO, LATEST));
         let limited = Odd::Limited(dice.pick(&[1, 7, 60, 600]));
         let fate = match api {
             Api::Well | Api::Slow => Fate::Done,

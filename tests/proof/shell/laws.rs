@@ -13,11 +13,19 @@ pub enum Law {
     /// A redirect is told to go on only when an eye has seen the standby serve since the gate last moved, or the gate has been wished
     /// open for `gate_patience`.
     RedirectOnlyToAnOpenGate,
-    /// The gate is told to shut only when every redirect on it is off, has been off for `drain` if it was ours to switch, and `drain` has
-    /// passed since a site wished it open. A redirect that somebody else (or a late write of ours) put on within the last quarter of an
-    /// hour may not have been seen yet. A wish that comes while an operation to shut it is under way does not call that back; it opens
+    /// The gate is not told to shut while a redirect to it is on. One that somebody else (or a late write of ours) put on within the last
+    /// quarter of an hour may not have been seen yet. Where sites share the gate, one that does not wish it open has no say in it: a redirect
+    /// that somebody else put on there does not keep it from being shut when the other site is done with it.
+    GateNotShutUnderRedirect,
+    /// An open gate is not told to shut within `drain` of a redirect's really going off at the provider, whoever put it off. One that somebody
+    /// else (or a late write of ours) put on and that never showed itself to this process, nor to one before that could save it, is not known
+    /// to have sent anybody. The same holds of a site that has no say.
+    DrainBeforeShut,
+    /// The gate is not told to shut within `drain` of its really going open at the provider by a write of ours, nor of a site's wishing it open.
+    /// It counts from the telling, an operation's deadline before the opening at most; a write that arrived late may have been told
+    /// [`super::wire::LATEST`] earlier still. A wish that comes while an operation to shut it is under way does not call that back; it opens
     /// the gate again.
-    GateOpenUntilDrained,
+    OpenedGateStaysOpen,
     /// No write asks for what is so already. An object that changed since we read it last excuses it: the race is the provider's.
     NoWriteWhenNothingDiffers,
     /// At most one call is in flight per object; warming a connection is none.

@@ -27,11 +27,13 @@ pub struct Life {
 }
 
 /// Lives it. Blocking writes run one after the other, so that a killed process's last one is over before the next process starts.
+/// Their ends are taken when nothing else is left to do at that instant: how long the disk really took is no part of a life.
 pub fn live(seed: u64, lasts: Duration, plant: Option<Plant>) -> Life {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .max_blocking_threads(1)
+        .global_queue_interval(u32::MAX)
         .build()
         .expect("a runtime");
     let dir = scratch(seed);

@@ -52,6 +52,8 @@ pub struct Moved {
     pub position: Position,
     pub at: Instant,
     pub by: By,
+    /// When the position before came about, and by whom.
+    pub before: (Instant, By),
     /// How long the change takes to reach visitors.
     pub lag: Duration,
     /// Counts changes of the object, of any kind.
@@ -59,11 +61,20 @@ pub struct Moved {
 }
 
 impl Moved {
+    /// When it went on, the last time that it was, and by whom.
+    pub const fn went_on(&self) -> (Instant, By) {
+        match self.position {
+            Position::On => (self.at, self.by),
+            Position::Off => self.before,
+        }
+    }
+
     fn new(now: Instant) -> Self {
         Self {
             position: Position::Off,
             at: now - Duration::from_secs(86_400),
             by: By::Other,
+            before: (now - Duration::from_secs(86_400), By::Other),
             lag: Duration::ZERO,
             version: 1,
         }
@@ -136,6 +147,7 @@ impl Objects {
         let moved = self.moved_mut(object);
         moved.version += 1;
         if moved.position != position {
+            moved.before = (moved.at, moved.by);
             (moved.position, moved.at, moved.by, moved.lag) = (position, now, by, lag);
         }
         let version = moved.version;

@@ -218,16 +218,20 @@ impl Parts {
             world.broken(Law::RestartChangesNothing, &detail);
         }
         let mode = found.map_or(Mode::Auto, |found| found.mode.clone());
-        let wished = |found: &Snapshot| {
-            let gate = found.toggles.iter().find(|record| record.key == key(Object::Gate));
-            gate.is_some_and(|record| record.desired == Position::On)
-        };
+        let record =
+            |object| found.and_then(|found| found.toggles.iter().find(move |record| record.key == key(object)));
+        let wished = record(Object::Gate).is_some_and(|gate| gate.desired == Position::On);
+        let known_on =
+            record(Object::Redirect(site)).is_some_and(|redirect| redirect.on_for.or(redirect.off_for).is_some());
         let watched = &mut world.sites[site];
         watched.forget_begun();
         watched.mode = mode;
         watched.route = found.map_or(watched.route, |found| found.route);
-        if !found.is_some_and(wished) {
+        if !wished {
             watched.gate_wished_since = None;
+        }
+        if !known_on {
+            watched.redirect_known_on = None;
         }
     }
 }

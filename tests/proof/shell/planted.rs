@@ -9,6 +9,8 @@ use super::plan::HOUR;
 pub enum Plant {
     /// The program is told to wait no time for the gate.
     NoPatience,
+    /// Whatever sends visitors to the standby shuts the gate behind it.
+    ShutsGateBehind,
     /// The program is told to drain for a minute only.
     ShortDrain,
     /// Every write is sent again behind its answer.
@@ -38,9 +40,11 @@ pub enum Plant {
 }
 
 /// Each law with the wrong that breaks it, and a life in which that shows soon: its seed and its length in hours.
-const TABLE: [(Plant, Law, u64, u32); 14] = [
+const TABLE: [(Plant, Law, u64, u32); 16] = [
     (Plant::NoPatience, Law::RedirectOnlyToAnOpenGate, 5, 24),
-    (Plant::ShortDrain, Law::GateOpenUntilDrained, 4, 24),
+    (Plant::ShutsGateBehind, Law::GateNotShutUnderRedirect, 15, 24),
+    (Plant::ShortDrain, Law::DrainBeforeShut, 15, 24),
+    (Plant::ShortDrain, Law::OpenedGateStaysOpen, 4, 24),
     (Plant::WritesAgain, Law::NoWriteWhenNothingDiffers, 15, 24),
     (Plant::ReadsTwice, Law::OneInFlight, 1, 24),
     (Plant::MirrorInvents, Law::NoSwitchWhileBlind, 15, 24),

@@ -16,7 +16,7 @@ use pilotlight::store::{Loaded, StateDir, StoreError};
 use pilotlight::toggle::Resources;
 use pilotlight::toggle::cloudflare::CloudflareClient;
 use pilotlight::toggle::google::GoogleClient;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, yield_now};
 
 use super::eyes::{OriginEye, PROBE_TIMEOUT, References, StandbyEye, VisitorEye};
@@ -55,7 +55,8 @@ pub struct Process {
     world: Shared,
     tasks: JoinSet<()>,
     helpers: JoinSet<()>,
-    stop: watch::Sender<bool>,
+    /// One for each site: a shared one would wake them in any order.
+    stop: Vec<oneshot::Sender<()>>,
     commands: Vec<mpsc::Sender<Command>>,
     pub status: Vec<watch::Receiver<Arc<Status>>>,
     clock: Clock,
@@ -80,12 +81,11 @@ impl Process {
         let http = Http::over(Arc::new(Cable(Arc::clone(world))));
         let tokens = tokens(kind, &http, &clock);
         let (tellers, deliveries) = open_notices(world, sent, &state.outbox(), &clock, &metrics);
-        let (stop, stopped) = watch::channel(false);
         let mut process = Self {
             world: Arc::clone(world),
             tasks: JoinSet::new(),
             helpers: JoinSet::new(),
-            stop,
+            stop: Vec::new(),
             commands: Vec::new(),
             status: Vec::new(),
             clock: clock.clone(),
@@ -103,7 +103,7 @@ impl Process {
             sent: sent.clone(),
         };
         for site in 0..kind.sites {
-            process.add(site, &parts, &state, number, &stopped);
+            process.add(site, &parts, &state, number);
         }
         drop(parts);
         if kind.plant == Some(Plant::Leaks) {
@@ -115,7 +115,7 @@ impl Process {
         process
     }
 
-    fn add(&mut self, site: usize, parts: &Parts, state: &StateDir, number: u64, stopped: &watch::Receiver<bool>) {
+    fn add(&mut self, site: usize, parts: &Parts, state: &StateDir, number: u64) {
         let store = state.site(SITES[site]).expect("a plain name");
         let (kept, first) = match store.load().expect("a readable directory") {
             Loaded::Fresh => (None, Event::Woke),
@@ -163,8 +163,9 @@ impl Process {
             status.clone(),
         );
         let driver = Driver::new(SITES[site].to_owned(), controller, limbs, links);
-        let mut stopped = stopped.clone();
-        let shutdown = async move { stopped.wait_for(|stop| *stop).await.map(drop).unwrap_or_default() };
+        let (stop, stopped) = oneshot::channel();
+        self.stop.push(stop);
+        let shutdown = async move { stopped.await.unwrap_or_default() };
         self.tasks.spawn(driver.run(first, shutdown));
         self.status.push(status);
         self.commands.push(commands_sender);
@@ -204,7 +205,7 @@ impl Process {
 
     /// Stops in order.
     pub async fn stop(mut self) {
-        self.stop.send_replace(true);
+        self.stop.clear();
         drop(std::mem::take(&mut self.commands));
         let patience = Duration::from_secs(60);
         while let Ok(Some(ended)) = tokio::time::timeout(patience, self.tasks.join_next()).await {

@@ -44,6 +44,10 @@ impl World {
             self.check_decision(site, status);
         }
         let mode = self.shown_mode(status);
+        let toggle = |object| status.toggles.iter().find(|toggle| toggle.key == key(object));
+        if toggle(Object::Redirect(site)).is_some_and(|redirect| redirect.observed.configured == Some(Position::On)) {
+            self.knows_on(site);
+        }
         let watched = &mut self.sites[site];
         watched.route = status.route;
         if watched.mode != mode {
@@ -55,8 +59,7 @@ impl World {
             };
             watched.mode = mode;
         }
-        let gate = status.toggles.iter().find(|toggle| toggle.key == key(Object::Gate));
-        let wished = gate.is_some_and(|gate| gate.desired == Some(Position::On));
+        let wished = toggle(Object::Gate).is_some_and(|gate| gate.desired == Some(Position::On));
         if wished && watched.gate_wished_since.is_none() {
             watched.gate_wished_before = watched.gate_wished_at;
         }

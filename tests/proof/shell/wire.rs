@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use pilotlight::core::Position;
 use pilotlight::http::{Answer, Body, HttpError, Method, Request, Wire};
 use pilotlight::probe::BoxFuture;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -22,6 +23,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// The driver's deadline for one operation, and the grain of the timers.
 pub const TOGGLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A call that was given up arrives so long after at most.
+pub const LATEST: Duration = Duration::from_secs(30);
 
 /// The wire of one process.
 #[derive(Debug)]
@@ -75,10 +78,11 @@ impl Cable {
 
     /// Carries a call, with whatever wrong is planted.
     async fn carry_planted(&self, mut call: Call) -> Result<Answer, HttpError> {
-        let (plant, writes) = {
+        let (plant, aim, policy) = {
             let world = lock(&self.0);
-            (world.kind.plant, world.objects.aim(&call).is_some())
+            (world.kind.plant, world.objects.aim(&call), world.objects.policy.clone())
         };
+        let writes = aim.is_some();
         match (plant, &mut call) {
             (Some(Plant::WritesAgain), _) if writes => {
                 self.carry(call.clone()).await?;
@@ -90,6 +94,11 @@ impl Cable {
             }
             (Some(Plant::ReadsTwice), _) if !writes => {
                 return tokio::join!(self.carry(call.clone()), self.carry(call)).0;
+            }
+            (Some(Plant::ShutsGateBehind), _) if matches!(aim, Some((Object::Redirect(_), Position::On))) => {
+                let answer = self.carry(call).await;
+                self.carry(Call::WritePolicy(json!({"policy": shut(policy)}))).await?;
+                return answer;
             }
             (Some(Plant::WipesGrants), Call::WritePolicy(body)) => {
                 body["policy"]["bindings"] = json!([{"role": "roles/run.invoker", "members": ["allUsers"]}]);
@@ -268,6 +277,12 @@ impl World {
             );
         }
     }
+}
+
+/// The policy without anybody.
+fn shut(mut policy: Value) -> Value {
+    policy["bindings"] = json!([]);
+    policy
 }
 
 fn understand(request: &Request<'_>) -> Call {

@@ -86,6 +86,8 @@ pub struct Watched {
     pub gate_wished_at: Option<Instant>,
     /// The same of the wish before.
     pub gate_wished_before: Option<Instant>,
+    /// When this process, or one before that saved it, first knew that the redirect was on, the last time that it was.
+    pub redirect_known_on: Option<Instant>,
     pub ordered_at: Option<Instant>,
     pub saved: Option<Snapshot>,
     /// What stood on disk until then.
@@ -203,6 +205,7 @@ impl World {
             gate_wished_since: None,
             gate_wished_at: None,
             gate_wished_before: None,
+            redirect_known_on: None,
             ordered_at: None,
             saved: None,
             overtaken: Vec::new(),
@@ -395,6 +398,13 @@ impl World {
         dice.lognormal(Duration::from_secs(45), 0.8, Duration::from_secs(420))
     }
 
+    /// The process knows that the site's redirect is on, or was just now.
+    pub fn knows_on(&mut self, site: usize) {
+        let (since, _) = self.objects.redirects[site].went_on();
+        let known = &mut self.sites[site].redirect_known_on;
+        *known = known.filter(|at| *at >= since).or_else(|| Some(Instant::now()));
+    }
+
     /// Whatever was to arrive late by now has arrived.
     pub fn settle_late(&mut self) {
         let now = Instant::now();
@@ -426,6 +436,10 @@ impl World {
         // A rule is patched whole and carries no etag: whoever edits it between our read and our write loses the edit.
         if self.objects.theirs(object) != theirs && !raced {
             self.broken(Law::NothingElseChanges, &format!("{object:?}"));
+        }
+        // Who puts it off has read it on.
+        if let (Ok(_), Object::Redirect(site), By::Us) = (&result, object, by) {
+            self.knows_on(site);
         }
         let word = result.as_ref().map_or("refused", |_| "applied");
         self.note(&format!("  {object:?} {} {word} {by:?}", position.label()));
