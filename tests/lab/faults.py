@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lab import PROVIDERS, Lab, place
 from scenarios import (
     LINGER_SECS,
+    PATIENT_UP_FOR_SECS,
     Result,
     does_not_flap,
     goes_blind,
@@ -212,7 +213,7 @@ OWN_PATH = frozenset({"own_path"})
 BLIND = frozenset({"own_uplink"})
 SYN = "tcp flags syn / syn,ack"
 # Nearer to the defaults' ten minutes of quiet: a line that is ill by chance is quiet for some seconds now and then.
-PATIENT = '[policy]\nup_for = "20s"\nhealthy_threshold = 8\n'
+PATIENT = f'[policy]\nup_for = "{PATIENT_UP_FOR_SECS}s"\nhealthy_threshold = 8\n'
 # The probe and the look through the edge fetch a page as large as the one that visitors get.
 WHOLE_PAGE = """
 [site.site.probe]
