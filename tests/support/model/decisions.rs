@@ -129,11 +129,10 @@ impl World {
         } else {
             self.audit.broken_since = None;
         }
-        if self.gate_open() {
-            self.audit
-                .tracks
-                .values_mut()
-                .for_each(|track| track.not_open_since = false);
+        if self.gate_open() && self.of(Role::Gate).all(|key| self.position(key) == Position::On) {
+            for (_, track) in self.audit.tracks.iter_mut() {
+                track.not_open_since = false;
+            }
         }
         let sent = |key| self.position(key) == Position::On && self.seen(key) == Position::On;
         let sent = self.of(Role::Redirect).any(sent);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pilotlight::core::{Action, Event, Eye, Failure, FailureKind, OpId, Position, Role, Sighting, ToggleKey, View};
 use pilotlight::toggle::CallKind;
 
+use super::providers::moved;
 use super::{Fate, GATE, Home, Pending, Plant, REDIRECT, SILENCE, SNOOZE, TOGGLE_TIMEOUT, World, Write, secs};
 
 /// An eye that meets no trouble takes this long.
@@ -87,7 +88,7 @@ impl World {
         };
         if let Action::Set(_, position) = action {
             self.sets += 1;
-            self.record(1, key.role as u64 * 4 + u64::from(position == Position::On), || {
+            self.record(1, moved(key, position), || {
                 format!("set {key} {} ({fate:?})", position.label())
             });
         }

@@ -19,7 +19,7 @@ impl World {
                 let lag = self.chance.lognormal(secs(70), 0.8).clamp(secs(5), secs(420));
                 self.remote(key).lag = Some(lag);
             }
-            self.record(5, key.role as u64, || {
+            self.record(5, moved(key, position), || {
                 format!("{key} is {} at the provider", position.label())
             });
         }
@@ -104,4 +104,9 @@ fn flapped(moved_at: Instant, age: Duration, lag: Duration) -> bool {
     let salt = moved_at.since_start().as_millis() ^ (bucket << 40);
     let drawn = mix(u64::try_from(salt & u128::from(u64::MAX)).expect("masked")) % 1000;
     u128::from(drawn) * lag.as_millis() < 1000 * age.as_millis()
+}
+
+/// A number for a toggle's move.
+pub(super) const fn moved(key: ToggleKey, position: Position) -> u64 {
+    (key.index as u64) << 8 | (key.role as u64) << 1 | position as u64
 }

@@ -210,13 +210,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Save(snapshot) => self.save(*snapshot),
-                Effect::Notify(notice) => {
-                    self.record(2, notice.what.name().len() as u64, || {
-                        format!("told: {:?}", notice.what)
-                    });
-                    self.audit_notice(&notice);
-                    self.notices.push((self.now, notice));
-                }
+                Effect::Notify(notice) => self.hear(notice),
                 Effect::Warm => self.warmed.push(self.now),
                 Effect::Act { id, action } => {
                     self.act(id, action);
@@ -229,9 +223,7 @@ impl World {
 
     /// People are told something.
     pub fn hear(&mut self, notice: Notice) {
-        self.record(2, notice.what.name().len() as u64, || {
-            format!("told: {:?}", notice.what)
-        });
+        self.record(2, letters(notice.what.name()), || format!("told: {:?}", notice.what));
         self.audit_notice(&notice);
         self.notices.push((self.now, notice));
     }
@@ -246,7 +238,7 @@ impl World {
         if (before.phase, before.mode, before.route) != (self.glimpse.phase, self.glimpse.mode, self.glimpse.route) {
             let Glimpse { phase, mode, route, .. } = &self.glimpse;
             let text = format!("phase {phase}, mode {mode}, route {}", route.label());
-            self.record(3, text.len() as u64, || text.clone());
+            self.record(3, letters(&text), || text.clone());
         }
         self.audit_decision(&before, effects);
     }
@@ -254,7 +246,7 @@ impl World {
     /// Keeps what happened: a digest always, the words when the story is wanted.
     pub fn record(&mut self, kind: u64, what: u64, words: impl FnOnce() -> String) {
         let at = u64::try_from(self.now.since_start().as_micros()).expect("not that long");
-        self.history = mix(self.history ^ mix(at ^ (kind << 56) ^ (what << 48)));
+        self.history = mix(self.history ^ mix(at ^ (kind << 56)) ^ mix(what));
         if let Some(story) = &mut self.story {
             story.push(Line {
                 at: self.now,
@@ -279,4 +271,9 @@ const fn is_routine(effect: &Effect) -> bool {
             ..
         }
     )
+}
+
+/// A number for some words.
+fn letters(words: &str) -> u64 {
+    words.bytes().fold(0, |sum, byte| mix(sum ^ u64::from(byte)))
 }
