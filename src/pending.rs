@@ -4,6 +4,9 @@
 //! under two ids. So both stand in one file: either both happened or neither, and a notice is told only when it is on disk
 //! (or saving it was given up on). It leaves the file once every outbox has it; until then the next start tells it again,
 //! with the same id.
+//!
+//! What was told although its save was overdue, and was not saved before a kill, is decided and told again under another id:
+//! a receiver that drops ids it knows must not miss the next outage because a dead disk remembers nothing of the last one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -49,35 +49,17 @@ async fn die_at(lab: &Lab, daemon: &mut crate::support::daemon::Daemon, point: P
     daemon.kill();
 }
 
-async fn reaches_the_standby(lab: &Lab) {
-    let world = lab.world();
-    eventually("gate, redirect and silence", || {
-        world.gate().effective && world.redirect().effective && world.silence().snoozed_for.is_some()
-    })
-    .await;
-    eventually("the proof", || lab.saved("/episode/failed_over", "true")).await;
-}
-
-async fn is_home(lab: &Lab) {
-    let world = lab.world();
-    eventually("all toggles off", || {
-        !world.gate().configured && !world.redirect().configured && world.silence().snoozed_for.is_none()
-    })
-    .await;
-    eventually("the episode's end", || lab.saved("/episode", "null")).await;
-}
-
 async fn dies_on_the_way_out(name: &str, point: Point) {
     let mut lab = Lab::new(name).await;
     let others = untouched(&lab.world());
     let mut daemon = lab.start();
-    watch_a_while(&lab).await;
+    lab.has_looked().await.unwrap();
     lab.world().set_home(Home::Refusing);
     die_at(&lab, &mut daemon, point).await;
     let daemon = lab.start();
-    reaches_the_standby(&lab).await;
+    lab.reaches_the_standby().await.unwrap();
     lab.world().set_home(Home::Serving);
-    is_home(&lab).await;
+    lab.is_home().await.unwrap();
     assert_eq!(untouched(&lab.world()), others, "nothing else has changed");
     assert!(daemon.terminate().await.success());
     lab.finish().await;
@@ -86,26 +68,15 @@ async fn dies_on_the_way_out(name: &str, point: Point) {
 async fn dies_on_the_way_home(name: &str, point: Point) {
     let mut lab = Lab::new(name).await;
     let mut daemon = lab.start();
-    watch_a_while(&lab).await;
+    lab.has_looked().await.unwrap();
     lab.world().set_home(Home::Silent);
-    reaches_the_standby(&lab).await;
+    lab.reaches_the_standby().await.unwrap();
     lab.world().set_home(Home::Serving);
     die_at(&lab, &mut daemon, point).await;
     let daemon = lab.start();
-    is_home(&lab).await;
+    lab.is_home().await.unwrap();
     assert!(daemon.terminate().await.success());
     lab.finish().await;
-}
-
-/// The daemon has looked at everything and home is well.
-async fn watch_a_while(lab: &Lab) {
-    let world = lab.world();
-    let file = lab.state_file();
-    eventually("the first reads", || {
-        let reads = world.journal().len();
-        reads >= 6 && file.exists()
-    })
-    .await;
 }
 
 /// Everything at the providers that is not ours: the policy without our member, the rules without our flag.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pilotlight::core::{FailureKind, Order, Position, Route};
+use pilotlight::core::{EpisodeId, FailureKind, Order, Position, Route};
 use tokio::time::{Instant, advance, sleep};
 
 use crate::driver_rig::{Answers, PROBE_PATIENCE, Rig, TOGGLE_TIMEOUT, pass};
@@ -266,4 +266,26 @@ async fn r14_people_are_told_from_memory_when_the_disk_refuses_and_it_is_not_ask
     sleep(Duration::from_secs(600)).await;
     let more = rig.disk.tries() - tries;
     assert!((9..=11).contains(&more), "once a minute, not {more} times in ten");
+}
+
+/// The same id would be worse than a second message: after an outage that a dead disk kept nothing of, and a restart to mend
+/// it, receivers would drop every notice of the next outage.
+#[tokio::test(start_paused = true)]
+async fn r14_what_was_told_from_memory_and_not_saved_before_a_kill_is_told_again() {
+    let rig = Rig::start(Condition::Works);
+    sleep(Duration::from_secs(2)).await;
+    rig.disk.becomes(Condition::Hangs);
+    rig.home_answers.store(false, Ordering::Relaxed);
+    pass(Duration::from_secs(5)).await;
+    assert!(rig.was_told("suspected") && rig.was_told("save_failed"));
+    let again = Rig::after_a_kill_of(&rig);
+    again.home_answers.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(5)).await;
+    assert!(again.was_told("suspected") && !again.was_told("save_failed"));
+    let suspected = again.disk.kept().last().unwrap().clone();
+    assert_eq!(
+        suspected.episode.map(|episode| episode.id),
+        Some(EpisodeId(1)),
+        "the same episode"
+    );
 }

@@ -9,7 +9,7 @@ use pilotlight::clock::{Clock, SetWall};
 use pilotlight::core::machine::Pin;
 use pilotlight::core::{
     ClockCheck, Command, Controller, Event, Faculties, Failing, Layout, Notice, Observed, Order, Outcome, Position,
-    Reflection, Sighting, Status, ToggleKey, View, Why,
+    Reflection, Sighting, Snapshot, Status, ToggleKey, View, Why,
 };
 use pilotlight::driver::{COMMANDS_WAITING, Driver, Limbs, Links, PROBES_WAITING, Pending};
 use pilotlight::metrics::Metrics;
@@ -172,14 +172,23 @@ impl Rig {
 
     /// As after a restart with these notices beside the intent.
     pub fn with_notices(restored: Vec<serde_json::Value>) -> Self {
-        Self::build(Condition::Works, Answers::AtOnce, restored)
+        Self::build(Condition::Works, Answers::AtOnce, None, restored)
+    }
+
+    /// As after a kill: what reached the disk of the one before is all that is known.
+    pub fn after_a_kill_of(before: &Self) -> Self {
+        before.driver.abort();
+        let (saved, notices) = (before.disk.kept().last().cloned(), before.disk.notices());
+        // A thread that hangs in it would hold the paused clock.
+        before.disk.becomes(Condition::Refuses);
+        Self::build(Condition::Works, Answers::AtOnce, saved.as_ref(), notices)
     }
 
     pub fn with_eyes(condition: Condition, eyes: Answers) -> Self {
-        Self::build(condition, eyes, Vec::new())
+        Self::build(condition, eyes, None, Vec::new())
     }
 
-    fn build(condition: Condition, eyes: Answers, restored: Vec<serde_json::Value>) -> Self {
+    fn build(condition: Condition, eyes: Answers, saved: Option<&Snapshot>, restored: Vec<serde_json::Value>) -> Self {
         let (clock, wall) = Clock::settable(EPOCH);
         let (gate, redirect) = (Switch::new(), Switch::new());
         let glass = Arc::new(Glass {
@@ -201,7 +210,7 @@ impl Rig {
             toggles: vec![GATE, REDIRECT],
             edge_eye: false,
         };
-        let controller = Controller::new(policy(), layout, None, 1, clock.now());
+        let controller = Controller::new(policy(), layout, saved, 1, clock.now());
         let (probes_in, probes) = mpsc::channel(PROBES_WAITING);
         let (commands_in, commands) = mpsc::channel(COMMANDS_WAITING);
         let (status_in, status) = watch::channel(Arc::new(controller.status(clock.now())));

@@ -35,6 +35,25 @@ async fn r14_a_notice_that_waits_in_the_outbox_already_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r14_a_notice_that_is_decided_again_after_a_kill_has_an_id_of_its_own_and_is_told() {
+    let scratch = Scratch::new();
+    let (dead, mut tries) = target("ops", vec![failure(TellFailure::NoAnswer)]);
+    let world = start(scratch.path(), vec![dead]);
+    world.tell(FAILED_OVER);
+    let first = tries.recv().await.unwrap();
+    for task in &world.tasks {
+        task.abort();
+    }
+    let (alive, mut tries) = target("ops", vec![]);
+    let world = start(scratch.path(), vec![alive]);
+    world.tell(FAILED_OVER);
+    assert_eq!(tries.recv().await.unwrap().id, first.id);
+    let second = tries.recv().await.unwrap();
+    assert_eq!(second.name, first.name);
+    assert_ne!(second.id, first.id);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r14_a_notice_from_before_the_start_that_no_outbox_has_is_told_and_says_that_it_is_late() {
     let scratch = Scratch::new();
     let (target, mut tries) = target("ops", vec![]);

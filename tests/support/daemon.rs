@@ -1,6 +1,7 @@
 //! The real binary before the sandbox: started, killed, started again.
 
 use std::fs::File;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use tokio::time::Instant;
 
 /// Nothing here is timed; a condition that does not come true for this long never will.
 pub const LIMIT: Duration = Duration::from_secs(120);
+/// How often the world is looked at.
+const GLANCE: Duration = Duration::from_millis(4);
 
 /// Durations short enough for a test, in the proportions of the defaults.
 const QUICK: &str = r#"
@@ -51,7 +54,8 @@ pub struct Lab {
     pub sandbox: Sandbox,
     pub dir: PathBuf,
     config: PathBuf,
-    quick: PathBuf,
+    /// Settings laid over it, the last ones on top.
+    over: Vec<PathBuf>,
     runs: u32,
 }
 
@@ -92,15 +96,22 @@ impl Lab {
         };
         let sandbox = Sandbox::start(options).await.unwrap();
         let config = sandbox.write_config(Profile::Demo, kinds).unwrap();
-        let quick = dir.join("quick.toml");
-        std::fs::write(&quick, QUICK).unwrap();
-        Self {
+        let mut lab = Self {
             sandbox,
             dir,
             config,
-            quick,
+            over: Vec::new(),
             runs: 0,
-        }
+        };
+        lab.lay_over("quick.toml", QUICK);
+        lab
+    }
+
+    /// Lays settings over those that there are.
+    pub fn lay_over(&mut self, file: &str, settings: &str) {
+        let path = self.dir.join(file);
+        std::fs::write(&path, settings).unwrap();
+        self.over.push(path);
     }
 
     pub fn world(&self) -> Arc<World> {
@@ -122,12 +133,10 @@ impl Lab {
     /// The command line for `pilotlight` with this world's config.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pilotlight"));
-        command
-            .args(words)
-            .arg("--config")
-            .arg(&self.config)
-            .arg("--config")
-            .arg(&self.quick);
+        command.args(words);
+        for config in iter::once(&self.config).chain(&self.over) {
+            command.arg("--config").arg(config);
+        }
         command
     }
 
@@ -182,6 +191,33 @@ impl Lab {
         }
     }
 
+    /// Waits until visitors are at the standby, and this is proven.
+    pub async fn reaches_the_standby(&self) -> Result<(), String> {
+        let world = self.world();
+        until("gate, redirect and silence", || {
+            world.gate().effective && world.redirect().effective && world.silence().snoozed_for.is_some()
+        })
+        .await?;
+        until("the proof", || self.saved("/episode/failed_over", "true")).await
+    }
+
+    /// Waits until everything is off and the episode over.
+    pub async fn is_home(&self) -> Result<(), String> {
+        let world = self.world();
+        until("all toggles off", || {
+            !world.gate().configured && !world.redirect().configured && world.silence().snoozed_for.is_none()
+        })
+        .await?;
+        until("the episode's end", || self.saved("/episode", "null")).await
+    }
+
+    /// Waits until the daemon has looked at everything and its intent is on disk.
+    pub async fn has_looked(&self) -> Result<(), String> {
+        let world = self.world();
+        let file = self.state_file();
+        until("the first reads", || world.journal().len() >= 6 && file.exists()).await
+    }
+
     /// Ends the world and removes what it wrote.
     pub async fn finish(self) {
         self.sandbox.stop().await;
@@ -230,12 +266,20 @@ impl Drop for Daemon {
 }
 
 /// Waits until something is true; the daemon's world runs on this thread meanwhile.
-pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub async fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    until(what, condition).await.expect("it comes true");
+}
+
+/// The same; what never came is an error.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Result<(), String> {
     let from = Instant::now();
     while !condition() {
-        assert!(from.elapsed() < LIMIT, "never came: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        if from.elapsed() > LIMIT {
+            return Err(format!("never came: {what}"));
+        }
+        tokio::time::sleep(GLANCE).await;
     }
+    Ok(())
 }
 
 /// Reads a small file; empty when it is not there.

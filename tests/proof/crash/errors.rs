@@ -1,14 +1,16 @@
 //! A disk that refuses in the middle of an outage: the failover happens from memory, it is said, and all of it clears afterwards.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
 use pilotlight::sandbox::{Home, World};
 
-use crate::support::daemon::{Daemon, Lab};
+use crate::support::daemon::{Daemon, Lab, until};
 
-use super::life::{begin, is_home, leftovers, order, reaches_the_standby, told, until};
+use super::life::{begin, leftovers, order};
 use super::strace::{Seen, Tracer, Watched};
+use super::telling::Heard;
 
 /// How the disk refuses.
 #[derive(Clone, Debug)]
@@ -36,6 +38,10 @@ pub struct Account {
     /// How many calls were made to fail; not known of a real file system.
     pub failed: usize,
     pub wrong: Vec<String>,
+}
+
+fn told(world: &World) -> BTreeMap<String, usize> {
+    Heard::of(&world.notices()).told()
 }
 
 /// What refuses, until it is ended.
@@ -74,21 +80,18 @@ async fn outlive(trial: &Trial, account: &mut Account) -> Result<(), String> {
         })
         .await?;
         until("the failover to be told from memory", || {
-            told(&world.notices()).contains_key("failed_over")
+            told(&world).contains_key("failed_over")
         })
         .await?;
         account.wrong.extend(said(&lab, &world).await);
     } else {
-        reaches_the_standby(&lab).await?;
+        lab.reaches_the_standby().await?;
     }
     let state_was_hit = relent(hand, account);
     world.set_home(Home::Serving);
-    is_home(&lab).await?;
+    lab.is_home().await?;
     if lasting || state_was_hit {
-        until("the end of it to be told", || {
-            told(&world.notices()).contains_key("save_works")
-        })
-        .await?;
+        until("the end of it to be told", || told(&world).contains_key("save_works")).await?;
     }
     // One that lasts is one failure; of the others each thread's own call may be one.
     let most = if lasting { 1 } else { account.failed.max(1) };
@@ -181,11 +184,8 @@ fn run(program: &str, words: &[&str]) -> bool {
 /// While the disk refuses: notice, readiness and metric say so.
 async fn said(lab: &Lab, world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
-    if told(&world.notices()).get("save_failed") != Some(&1) {
-        wrong.push(format!(
-            "r10: save_failed was not told once: {:?}",
-            told(&world.notices())
-        ));
+    if told(world).get("save_failed") != Some(&1) {
+        wrong.push(format!("r10: save_failed was not told once: {:?}", told(world)));
     }
     let ready = lab.get("/readyz").await;
     if !ready.contains("503") || !ready.contains("save_failing") {
@@ -215,29 +215,20 @@ async fn all_is_well(lab: &Lab, world: &World, most: usize) -> Vec<String> {
     {
         wrong.push("r10: the metric does not clear".to_owned());
     }
-    if let Err(error) = until("the last notice", || {
-        told(&world.notices()).contains_key("episode_over")
-    })
-    .await
-    {
+    if let Err(error) = until("the last notice", || told(world).contains_key("episode_over")).await {
         wrong.push(error);
     }
-    let count = |name: &str| told(&world.notices()).get(name).copied().unwrap_or_default();
-    for (name, count) in told(&world.notices()) {
+    let count = |name: &str| told(world).get(name).copied().unwrap_or_default();
+    for (name, count) in told(world) {
         if count > if name.starts_with("save_") { most } else { 1 } {
             wrong.push(format!("r14: {name} was told {count} times"));
         }
     }
     if count("save_failed") != count("save_works") {
-        wrong.push(format!("r14: told were {:?}", told(&world.notices())));
+        wrong.push(format!("r14: told were {:?}", told(world)));
     }
-    if told(&world.notices())
-        .keys()
-        .filter(|name| !name.starts_with("save_"))
-        .count()
-        != 7
-    {
-        wrong.push(format!("r14: told were {:?}", told(&world.notices())));
+    if told(world).keys().filter(|name| !name.starts_with("save_")).count() != 7 {
+        wrong.push(format!("r14: told were {:?}", told(world)));
     }
     wrong
 }

@@ -30,6 +30,18 @@ pub struct Call {
     pub ordinal: u32,
 }
 
+impl Call {
+    /// The file in this state directory.
+    fn path(&self, state: &Path) -> PathBuf {
+        // strace compares paths by letter.
+        if self.on == "." {
+            state.to_owned()
+        } else {
+            state.join(&self.on)
+        }
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} #{}", self.name, self.on, self.ordinal)
@@ -52,6 +64,8 @@ pub enum Seen {
 pub enum Watched {
     /// Those that write to files of this state directory.
     Disk(PathBuf),
+    /// Those of this call's kind on the same file of this state directory: the daemon stands still less often.
+    Call(PathBuf, Call),
     /// Those that send to these addresses, by name.
     Wire(Vec<(&'static str, SocketAddr)>),
 }
@@ -99,6 +113,13 @@ impl Tracer {
                     command.arg("-P").arg(path);
                 }
             }
+            Watched::Call(state, call) => {
+                command.args(["-e", &format!("trace={}", call.name)]);
+                // Of a rename strace compares the old name alone, and that is a temporary one.
+                if call.name != "rename" {
+                    command.arg("-P").arg(call.path(state));
+                }
+            }
             Watched::Wire(_) => {
                 command.args(["-e", &format!("trace={SENDING}")]);
             }
@@ -137,6 +158,7 @@ impl Tracer {
     pub fn stepping(watched: &Watched) -> Vec<String> {
         let calls = match watched {
             Watched::Disk(_) => WRITING.join(","),
+            Watched::Call(_, call) => call.name.clone(),
             Watched::Wire(_) => SENDING.to_owned(),
         };
         vec![format!("{calls}:signal=STOP")]
@@ -197,7 +219,7 @@ impl Tracer {
     fn call(&mut self, line: &str) -> Option<Call> {
         let (name, arguments) = line.split_once('(')?;
         let on = match &self.watched {
-            Watched::Disk(state) => {
+            Watched::Disk(state) | Watched::Call(state, _) => {
                 let state = state.to_str()?;
                 let (_, path) = arguments.rsplit_once(state)?;
                 let end = path.find(['"', '>'])?;
