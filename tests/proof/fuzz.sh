@@ -23,7 +23,7 @@ PATH=$PWD/$TOOLS/bin:$PATH
 need_tools() {
     cargo +nightly --version >/dev/null 2>&1 || skip "no nightly Rust here (rustup toolchain install nightly)"
     command -v c++ >/dev/null || skip "no C++ compiler here (Debian package g++)"
-    cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked --root "$TOOLS" cargo-fuzz ||
+    cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --debug --locked --root "$TOOLS" cargo-fuzz ||
         skip "cargo-fuzz cannot be installed here"
 }
 

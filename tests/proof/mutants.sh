@@ -27,7 +27,7 @@ unset CARGO_TARGET_DIR
 
 have_cargo_mutants() {
     cargo mutants --version 2>/dev/null ||
-        cargo install --quiet --locked --root "$TOOLS" --target-dir "$TOOLS/build" cargo-mutants ||
+        cargo install --quiet --debug --locked --root "$TOOLS" --target-dir "$TOOLS/build" cargo-mutants ||
         skip "cargo-mutants cannot be installed here"
 }
 
