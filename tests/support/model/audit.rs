@@ -26,6 +26,9 @@ pub struct Audit {
     pub(super) good: u32,
     pub(super) good_since: Option<Instant>,
     newest_probe: Instant,
+    mirrored_at: Instant,
+    /// Good probes before failures that wait for the references.
+    overtaken: Option<(u32, Option<Instant>)>,
     /// Since when our own line is cut.
     pub(super) cut_since: Option<Instant>,
     pub(super) line_back_at: Instant,
@@ -97,6 +100,8 @@ impl Audit {
             good: 0,
             good_since: None,
             newest_probe: Instant::ZERO,
+            mirrored_at: Instant::ZERO,
+            overtaken: None,
             cut_since: None,
             line_back_at: Instant::ZERO,
             save_works: true,
@@ -192,15 +197,29 @@ impl Audit {
         }
     }
 
-    pub fn probed(&mut self, now: Instant, sent_at: Instant, scheduled: bool, ok: bool) {
+    /// The references answered.
+    pub fn mirrored(&mut self, now: Instant) {
+        self.mirrored_at = now;
+        self.overtaken = None;
+    }
+
+    /// A probe ended. `references`: their word counts for so long while the standby serves; a failure that waits for it and is overtaken by
+    /// a newer success was never judged.
+    pub fn probed(&mut self, now: Instant, sent_at: Instant, scheduled: bool, ok: bool, references: Duration) {
         if sent_at < self.newest_probe {
             return;
         }
         self.newest_probe = sent_at;
         if ok {
+            if let Some(good) = self.overtaken.take() {
+                (self.good, self.good_since) = good;
+            }
             self.good_since.get_or_insert(now);
             self.good += u32::from(scheduled);
         } else if self.cut_since.is_none() && now.since(self.line_back_at) > Duration::from_secs(120) {
+            if now.since(self.mirrored_at) >= references {
+                self.overtaken.get_or_insert((self.good, self.good_since));
+            }
             self.good = 0;
             self.good_since = None;
         }

@@ -11,6 +11,8 @@ pub enum Invariant {
     /// A failover is decided only when something has been wrong for `down_for` since the site was last healthy.
     HoldBeforeFailover,
     /// While the standby serves, home is decided only after `healthy_threshold` good scheduled probes in a row over `up_for`.
+    ///
+    /// Except: a failure that a newer success overtook before the references had answered; nobody knows whose it was.
     QuietBeforeHome,
     /// With our own line cut for longer than the references' word counts nothing is decided.
     BlindDecidesNothing,

@@ -133,7 +133,9 @@ impl World {
                 outcome,
             } => {
                 self.schedule.landed(number, outcome.is_ok(), self.now);
-                self.audit.probed(self.now, sent_at, scheduled, outcome.is_ok());
+                let references = self.policy.references_again * 6;
+                self.audit
+                    .probed(self.now, sent_at, scheduled, outcome.is_ok(), references);
                 let moved = self.feed(Event::Probed {
                     sent_at,
                     scheduled,
@@ -146,6 +148,7 @@ impl World {
             }
             Pending::Mirror { id, reflection } => {
                 let reflection = reflection.unwrap_or(self.mirror);
+                self.audit.mirrored(self.now);
                 self.feed(Event::Mirrored { id, reflection });
             }
             Pending::Start { id, action } => self.operate(id, action),
