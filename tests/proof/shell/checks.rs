@@ -109,7 +109,9 @@ impl World {
             By::Other => None,
         };
         let age = gate.at.elapsed();
-        if told_earlier.is_some_and(|earlier| age + earlier < drain) {
+        let mut forgets = self.sites.iter().map(|site| site.gate_forgotten_at);
+        let forgotten = forgets.all(|at| at.is_some_and(|at| at >= gate.at));
+        if !forgotten && told_earlier.is_some_and(|earlier| age + earlier < drain) {
             self.broken(Law::OpenedGateStaysOpen, &format!("open by {:?} for {age:?}", gate.by));
         }
         let wished = self.sites.iter().filter_map(Watched::wished_before_shutting).max();

@@ -221,6 +221,7 @@ impl Parts {
         let record =
             |object| found.and_then(|found| found.toggles.iter().find(move |record| record.key == key(object)));
         let wished = record(Object::Gate).is_some_and(|gate| gate.desired == Position::On);
+        let remembers_gate = record(Object::Gate).is_some_and(|gate| gate.on_for.is_some());
         let known_on =
             record(Object::Redirect(site)).is_some_and(|redirect| redirect.on_for.or(redirect.off_for).is_some());
         let watched = &mut world.sites[site];
@@ -229,6 +230,10 @@ impl Parts {
         watched.route = found.map_or(watched.route, |found| found.route);
         if !wished {
             watched.gate_wished_since = None;
+        }
+        if !remembers_gate {
+            (watched.gate_wished_at, watched.gate_wished_before) = (watched.gate_wished_since, None);
+            watched.gate_forgotten_at = Some(tokio::time::Instant::now());
         }
         if !known_on {
             watched.redirect_known_on = None;

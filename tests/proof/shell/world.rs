@@ -86,6 +86,8 @@ pub struct Watched {
     pub gate_wished_at: Option<Instant>,
     /// The same of the wish before.
     pub gate_wished_before: Option<Instant>,
+    /// When a process began that the disk told nothing of an open gate.
+    pub gate_forgotten_at: Option<Instant>,
     /// When this process, or one before that saved it, first knew that the redirect was on, the last time that it was.
     pub redirect_known_on: Option<Instant>,
     pub ordered_at: Option<Instant>,
@@ -205,6 +207,7 @@ impl World {
             gate_wished_since: None,
             gate_wished_at: None,
             gate_wished_before: None,
+            gate_forgotten_at: None,
             redirect_known_on: None,
             ordered_at: None,
             saved: None,
