@@ -177,9 +177,10 @@ impl Switch {
         self.on_for.filter(|_| !self.told_off)
     }
 
-    /// Time since it went on, as far as that is known, or else since it was told to; while it may be on.
+    /// Time since it went on, as far as that is known, or else since it was last told to; while it may be on.
     pub fn on_for(&self) -> Option<Stopwatch> {
-        self.opened_for.or(self.on_for)
+        let perhaps = self.opening.map(Stopwatch::running);
+        self.opened_for.or(perhaps).or(self.on_for)
     }
 
     /// Time since it was read off after it may have been on.

@@ -1,9 +1,10 @@
 //! DESIGN section 4, rules 6 to 10, on the model world.
 
-use pilotlight::core::{Breakage, Failure, FailureKind, Order, Position, Role, Route};
+use pilotlight::core::{Breakage, Failure, FailureKind, Order, Policy, Position, Role, Route};
 
 use crate::support::model::{
-    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, World, find, healthy, policy, rests, secs,
+    CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, TOGGLE_TIMEOUT, World, find, healthy, healthy_with,
+    policy, rests, secs,
 };
 
 fn outage(home: Home) -> World {
@@ -196,6 +197,45 @@ fn r08_the_drain_counts_from_the_telling_that_opened_the_gate() {
     assert!(world.run_until(secs(1200), |world| world.position(GATE) == Position::Off));
     let shut = world.written_at(GATE, Position::Off).unwrap();
     assert!(shut.since(opened) >= policy().drain, "{:?}", shut.since(opened));
+    assert_eq!(world.violations, Vec::<String>::new());
+}
+
+/// Found by the shell's life 47: the answer to the telling that opened the gate was lost, and the drain counted from the first one.
+#[test]
+fn r08_a_telling_without_an_answer_may_have_opened_the_gate_and_the_drain_counts_from_it() {
+    let mut world = healthy_with(Policy {
+        down_for: secs(900),
+        ..policy()
+    });
+    world.home = Home::Refusing;
+    world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
+    world.run(secs(400));
+    world.remote(GATE).fate = Fate::LostReply;
+    assert!(world.run_until(secs(120), |world| world.position(GATE) == Position::On));
+    let opened = world.now;
+    world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
+    world.home = Home::Serving;
+    world.run(secs(250));
+    world.remote(GATE).fate = Fate::Done;
+    assert!(world.run_until(secs(1200), |world| world.position(GATE) == Position::Off));
+    let open_for = world.now.since(opened) + TOGGLE_TIMEOUT;
+    assert!(open_for >= policy().drain, "{open_for:?}");
+    assert_eq!(world.written_at(REDIRECT, Position::On), None);
+    assert_eq!(world.violations, Vec::<String>::new());
+}
+
+#[test]
+fn r08_a_gate_that_nobody_needs_any_more_is_not_told_to_open_again() {
+    let mut world = outage(Home::Refusing);
+    world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
+    world.run(secs(20));
+    world.home = Home::Serving;
+    world.run(secs(60));
+    world.remote(GATE).fate = Fate::Done;
+    world.crash_and_restart();
+    world.run(secs(1200));
+    assert_eq!(world.written_at(GATE, Position::On), None);
+    assert!(rests(&world, Route::Origin), "{:?}", world.told());
     assert_eq!(world.violations, Vec::<String>::new());
 }
 
