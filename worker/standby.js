@@ -1,8 +1,9 @@
 /**
  * The standby behind the public URL: a Cloudflare Worker that serves visitors from a Cloud Run service that is closed to the public.
  *
- * It is attached to the site's route only while home is dark. It mints its own Google ID token, so no gate is opened, and nothing
- * waits for one to open. How to deploy it, and its limits: docs/worker.md.
+ * Pilotlight attaches it to the site's route while failed over and takes it off again (`kind = "worker_route"`). It mints its own Google
+ * ID token, so no gate is opened and nothing waits for one to open, and it goes on serving if pilotlight dies meanwhile.
+ * How to deploy it, and its limits: docs/worker.md.
  *
  *   STANDBY_URL          variable: the service's URL, `https://standby-abc-ew.a.run.app`
  *   STANDBY_AUDIENCE     variable, optional: the token's audience, if it is not STANDBY_URL
@@ -49,6 +50,8 @@ export default {
         headers: {
           "content-type": "text/plain; charset=utf-8",
           "cache-control": "no-store",
+          // By this the watcher knows that it is not home's.
+          "x-pilotlight": "standby-unavailable",
           "retry-after": String(RETRY_AFTER_SECS),
         },
       });
@@ -115,9 +118,11 @@ async function send(url, request, headers) {
   }
 }
 
-/** The standby's answer with everything in it, except that an absolute redirect to the standby's host leads to the public one. */
+/** The standby's answer, except that an absolute redirect to the standby's host leads to the public one. */
 function forVisitor(answer, standby, visited) {
   const headers = new Headers(answer.headers);
+  // What the edge's cache says of the way to the standby would be taken for its word on the public page.
+  headers.delete("cf-cache-status");
   const location = headers.get("location");
   if (location !== null) headers.set("location", publicLocation(location, standby, visited));
   return new Response(answer.body, {

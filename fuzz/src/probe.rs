@@ -10,7 +10,7 @@ use pilotlight::probe::edge::{EdgeEye, EdgeEyeSettings};
 use pilotlight::probe::http::{HttpProbe, HttpProbeSettings};
 use pilotlight::probe::references::{Question, Reference, References, ReferencesSettings};
 use pilotlight::probe::standby::{StandbyEye, StandbyEyeSettings};
-use pilotlight::probe::visitor::{Door, VisitorEye, VisitorEyeSettings};
+use pilotlight::probe::visitor::{Door, Leads, VisitorEye, VisitorEyeSettings};
 use pilotlight::probe::{Expect, HostPort, Look, Marker, Mirror, Probe, Resolver, StatusSet, Target, Way};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -325,11 +325,13 @@ impl Eyes {
             visitor: VisitorEye::new(VisitorEyeSettings {
                 home: home.clone(),
                 standby: standby.clone(),
+                leads: Leads::default(),
                 timeout: TIMEOUT,
             }),
             standby: StandbyEye::new(StandbyEyeSettings {
                 home: home.clone(),
                 standby: standby.clone(),
+                pass: None,
                 timeout: TIMEOUT,
                 cold_timeout: TIMEOUT,
             }),

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use hyper::header::HeaderValue;
+use secrecy::ExposeSecret;
+
 use crate::config::{self, Site};
-use crate::probe::Look;
 use crate::probe::edge::{EdgeEye, EdgeEyeSettings};
 use crate::probe::expect::{Expect, Marker, StatusSet};
 use crate::probe::fetch::Way;
@@ -13,8 +16,10 @@ use crate::probe::http::{HttpProbe, HttpProbeSettings};
 use crate::probe::references::{Question, Reference, References, ReferencesSettings};
 use crate::probe::standby::{StandbyEye, StandbyEyeSettings};
 use crate::probe::target::{HostPort, Target};
-use crate::probe::visitor::{Door, VisitorEye, VisitorEyeSettings};
+use crate::probe::visitor::{Door, Leads, VisitorEye, VisitorEyeSettings};
+use crate::probe::{Look, Pass};
 use crate::tls;
+use crate::toggle::google_id_token::IdToken;
 
 use super::Shared;
 use super::credentials::wall;
@@ -32,6 +37,8 @@ pub(super) struct Eyes {
     pub(super) visitor: Arc<dyn Look>,
     pub(super) standby: Arc<dyn Look>,
     pub(super) edge: Option<Arc<dyn Look>>,
+    /// To be kept fresh by a task of its own.
+    pub(super) pass: Option<IdToken>,
     pub(super) mirror: Arc<References>,
 }
 
@@ -81,6 +88,7 @@ impl Eyes {
                 Some(Arc::new(EdgeEye::new(settings)) as Arc<dyn Look>)
             }
         };
+        let pass = pass(&site.standby, shared)?;
         Ok(Self {
             probe: Arc::new(probe),
             mirror: Arc::new(mirror(site, shared)?),
@@ -88,16 +96,46 @@ impl Eyes {
             visitor: Arc::new(VisitorEye::new(VisitorEyeSettings {
                 home: public.clone(),
                 standby: standby.clone(),
+                leads: match &site.redirect {
+                    Some(config::Redirect::WorkerRoute { .. }) => Leads::InPlace,
+                    _ => Leads::Away,
+                },
                 timeout: visitor.timeout,
             })),
             standby: Arc::new(StandbyEye::new(StandbyEyeSettings {
                 home: public,
                 standby,
+                pass: pass.clone().map(shown),
                 timeout: STANDBY_TIMEOUT,
                 cold_timeout: STANDBY_COLD_TIMEOUT,
             })),
+            pass,
         })
     }
+}
+
+/// What lets us in at a closed standby: an ID token for its own URL.
+fn pass(standby: &config::Standby, shared: &Shared) -> anyhow::Result<Option<IdToken>> {
+    let Some(name) = &standby.google else {
+        return Ok(None);
+    };
+    let (client, _) = shared.google.get(name).context("google credential")?;
+    let audience = standby.url.origin().ascii_serialization();
+    Ok(Some(IdToken::new(
+        client.tokens().clone(),
+        audience,
+        wall(&shared.clock),
+    )))
+}
+
+/// The token as the eye shows it.
+fn shown(token: IdToken) -> Pass {
+    Pass::new(move || {
+        let bearer = format!("Bearer {}", token.get()?.expose_secret());
+        let mut value = HeaderValue::try_from(bearer).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    })
 }
 
 pub(super) fn mirror(site: &Site, shared: &Shared) -> anyhow::Result<References> {

@@ -30,6 +30,7 @@ use crate::store::{Loaded, StateDir};
 use crate::systemd::{self, Beat, Watchdog};
 use crate::toggle::cloudflare::CloudflareClient;
 use crate::toggle::google::GoogleClient;
+use crate::toggle::google_id_token::IdToken;
 use crate::toggle::shared::Resources;
 
 use credentials::{cloudflare_clients, cloudflare_label, google_clients, google_label, http_settings};
@@ -110,6 +111,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         let built = build_site(site, &shared, &state, &tellers, beat).with_context(|| format!("site {}", site.name))?;
         sites.push(built.handle);
         helpers.push(tokio::spawn(built.probing));
+        helpers.extend(built.pass.map(|pass| tokio::spawn(pass.keep_fresh())));
         tasks.push(tokio::spawn(built.driver.run(built.first, on_stop(stopped.clone()))));
     }
     drop(tellers);
@@ -241,6 +243,8 @@ struct Built {
     handle: SiteHandle,
     driver: Driver,
     first: Event,
+    /// What lets the standby eye in, to be kept fresh.
+    pass: Option<IdToken>,
     probing: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -299,6 +303,7 @@ fn build_site(site: &Site, shared: &Shared, state: &StateDir, tellers: &Tellers,
         handle,
         driver,
         first,
+        pass: eyes.pass,
         probing,
     })
 }

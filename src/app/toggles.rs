@@ -12,6 +12,7 @@ use crate::toggle::monitoring::{Snooze, SnoozeSettings};
 use crate::toggle::page_rule::{PageRule, PageRuleSettings};
 use crate::toggle::single_redirect::{SingleRedirect, SingleRedirectSettings};
 use crate::toggle::uptime_check::{UptimeCheck, UptimeCheckSettings};
+use crate::toggle::worker_route::{WorkerRoute, WorkerRouteSettings};
 use crate::toggle::{AskStandby, Toggle};
 
 use super::Shared;
@@ -95,6 +96,22 @@ pub(super) fn build_redirect(redirect: &Redirect, shared: &Shared) -> anyhow::Re
                 zone_id: zone_id.clone(),
                 rule_id: rule_id.clone(),
                 hosts: coverage.hosts.clone(),
+            },
+            client,
+            meter,
+        )),
+        Redirect::WorkerRoute {
+            zone_id,
+            pattern,
+            script,
+            coverage,
+            ..
+        } => Arc::new(WorkerRoute::new(
+            WorkerRouteSettings {
+                zone_id: zone_id.clone(),
+                pattern: pattern.clone(),
+                script: script.clone(),
+                excluded_paths: coverage.excluded_paths.clone(),
             },
             client,
             meter,

@@ -164,6 +164,7 @@ pub(super) struct Standby {
     pub(super) body: Option<String>,
     pub(super) connect_to: Option<String>,
     pub(super) ca_file: Option<PathBuf>,
+    pub(super) google: Option<String>,
 }
 
 /// `[probe]` and `[site.NAME.probe]`
@@ -347,6 +348,8 @@ pub(super) struct Redirect {
     #[serde(rename = "ref")]
     pub(super) rule_ref: Option<String>,
     pub(super) rule_id: Option<String>,
+    pub(super) pattern: Option<String>,
+    pub(super) script: Option<String>,
     pub(super) status_code: Option<u16>,
     pub(super) hosts: Vec<String>,
     pub(super) excluded_paths: Vec<String>,
@@ -357,6 +360,7 @@ pub(super) struct Redirect {
 pub(super) enum RedirectKind {
     SingleRedirect,
     PageRule,
+    WorkerRoute,
 }
 
 /// `[[site.NAME.silence]]`

@@ -247,15 +247,49 @@ fn caught(inspector: &mut Inspector<'_>, site: &KeyPath, parts: &Parts<'_>, cove
     }
 }
 
+/// A route takes what its pattern says, whatever is declared beside it.
+pub(super) fn within_pattern(inspector: &mut Inspector<'_>, redirect: &KeyPath, pattern: &str, coverage: &Coverage) {
+    let taken = Coverage {
+        hosts: vec![pattern.trim_end_matches("/*").to_owned()],
+        excluded_paths: Vec::new(),
+    };
+    let outside = coverage
+        .hosts
+        .iter()
+        .find(|host| !taken.covers(host) && !taken.hosts.contains(host));
+    if let Some(host) = outside {
+        inspector.complain_together(
+            &[&redirect.join("pattern"), &redirect.join("hosts")],
+            format!("does not take the host {host:?}"),
+            "one route serves one host, or with *.HOST/* all below it: make pattern and hosts agree",
+        );
+    }
+}
+
+/// The Worker has its own way through a closed gate; one that opens would only let strangers in.
+pub(super) fn no_gate_beside_a_worker(inspector: &mut Inspector<'_>, site: &KeyPath, raw: &raw::Site) {
+    let kind = raw.redirect.as_ref().and_then(|redirect| redirect.kind);
+    if kind == Some(raw::RedirectKind::WorkerRoute) && raw.gate.is_some() {
+        inspector.complain_together(
+            &[&site.join("gate"), &site.join("redirect").join("kind")],
+            "stands beside a worker_route, which passes a closed gate: it would open the standby for nothing",
+            "take the gate out, and write standby.google = \"NAME\", the credential that the closed standby is asked with",
+        );
+    }
+}
+
 /// Two sites on one redirect rule: one's failover would move the other's visitors.
 pub(super) fn one_rule_each(inspector: &mut Inspector<'_>, sites: &BTreeMap<String, Table<raw::Site>>) {
     let mut owners: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for (name, site) in sites {
         let Some(redirect) = &site.redirect else { continue };
-        let (key, rule) = match (&redirect.rule_ref, &redirect.rule_id) {
-            (Some(rule), _) => ("ref", rule),
-            (None, Some(rule)) => ("rule_id", rule),
-            (None, None) => continue,
+        let named = [
+            ("ref", &redirect.rule_ref),
+            ("rule_id", &redirect.rule_id),
+            ("pattern", &redirect.pattern),
+        ];
+        let Some((key, rule)) = named.into_iter().find_map(|(key, rule)| Some((key, rule.as_ref()?))) else {
+            continue;
         };
         let Some(zone) = &redirect.zone_id else { continue };
         if let Some(first) = owners.insert((zone, rule), name) {

@@ -232,6 +232,8 @@ pub struct Standby {
     pub connect_to: Option<HostPort>,
     /// Trust only the authorities in this PEM file for it.
     pub ca_file: Option<PathBuf>,
+    /// The name of the Google credential whose ID token it is asked with; it may then stay closed.
+    pub google: Option<String>,
 }
 
 /// The origin eye of a site. How often it looks stands in [`Site::policy`].
@@ -338,20 +340,37 @@ pub enum Redirect {
         /// What it redirects; it excludes no path.
         coverage: Coverage,
     },
+    /// A route by which a Worker serves the public URL from the closed standby.
+    WorkerRoute {
+        /// The name of the Cloudflare credential.
+        cloudflare: String,
+        /// The zone.
+        zone_id: String,
+        /// The route's pattern.
+        pattern: String,
+        /// The Worker's name.
+        script: String,
+        /// What it takes.
+        coverage: Coverage,
+    },
 }
 
 impl Redirect {
     /// The name of the Cloudflare credential.
     pub fn cloudflare(&self) -> &str {
         match self {
-            Self::SingleRedirect { cloudflare, .. } | Self::PageRule { cloudflare, .. } => cloudflare,
+            Self::SingleRedirect { cloudflare, .. }
+            | Self::PageRule { cloudflare, .. }
+            | Self::WorkerRoute { cloudflare, .. } => cloudflare,
         }
     }
 
     /// What it redirects.
     pub fn coverage(&self) -> &Coverage {
         match self {
-            Self::SingleRedirect { coverage, .. } | Self::PageRule { coverage, .. } => coverage,
+            Self::SingleRedirect { coverage, .. }
+            | Self::PageRule { coverage, .. }
+            | Self::WorkerRoute { coverage, .. } => coverage,
         }
     }
 }

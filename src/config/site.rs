@@ -32,7 +32,10 @@ pub(super) fn build(
         raw.home.header.as_ref(),
         raw.home.body.as_ref(),
     );
-    let standby = standby(inspector, &path.join("standby"), &raw.standby);
+    let standby_path = path.join("standby");
+    let pass = toggles::pass(inspector, credentials, &standby_path, raw);
+    let standby = standby(inspector, &standby_path, &raw.standby);
+    let standby = standby.zip(pass).map(|(standby, google)| Standby { google, ..standby });
     let probe = probe(inspector, &path.join("probe"), &raw.probe, url.as_ref());
     let visitor = visitor(inspector, &path.join("visitor"), &raw.visitor);
     let references = references(inspector, &path.join("references"), &raw.references);
@@ -52,6 +55,7 @@ pub(super) fn build(
     let silences = toggles::silences(inspector, credentials, &path.join("silence"), &raw.silence);
     rules::durations(inspector, &path, raw);
     rules::thresholds(inspector, &path, raw);
+    rules::no_gate_beside_a_worker(inspector, &path, raw);
     let parts = Parts {
         url: url.as_ref(),
         home: home.as_ref(),
@@ -137,6 +141,7 @@ fn standby(inspector: &mut Inspector<'_>, path: &KeyPath, raw: &raw::Standby) ->
         marker: marker?,
         connect_to: connect_to?,
         ca_file: ca_file?,
+        google: None,
     })
 }
 

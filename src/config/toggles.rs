@@ -62,6 +62,29 @@ fn google(
     Some(name)
 }
 
+/// The credential that the standby is asked with, if one is named.
+#[expect(clippy::option_option, reason = "left out and complained of are two things")]
+pub(super) fn pass(
+    inspector: &mut Inspector<'_>,
+    credentials: Credentials<'_>,
+    path: &KeyPath,
+    raw: &raw::Site,
+) -> Option<Option<String>> {
+    let Some(name) = &raw.standby.google else {
+        return Some(None);
+    };
+    let name = google(inspector, credentials, path, Some(name));
+    let kind = raw.redirect.as_ref().and_then(|redirect| redirect.kind);
+    if kind != Some(raw::RedirectKind::WorkerRoute) {
+        inspector.complain(
+            &path.join("google"),
+            "belongs to a worker_route: with a token the standby would pass for well where visitors are refused",
+            "take it out, or let a Worker serve visitors: redirect.kind = \"worker_route\"",
+        );
+    }
+    name.map(Some)
+}
+
 /// What a redirect covers: without hosts, the site's own; a page rule excludes nothing.
 pub(super) fn coverage(
     inspector: &mut Inspector<'_>,
@@ -88,7 +111,7 @@ pub(super) fn redirect(
     raw: &raw::Redirect,
     coverage: Coverage,
 ) -> Option<Redirect> {
-    let kind_fix = "write kind = \"single_redirect\" or kind = \"page_rule\"";
+    let kind_fix = "write kind = \"single_redirect\", kind = \"page_rule\" or kind = \"worker_route\"";
     let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), kind_fix);
     let name_path = path.join("cloudflare");
     let name_fix = "name a credential: cloudflare = \"NAME\" for a table [cloudflare.NAME]";
@@ -97,15 +120,10 @@ pub(super) fn redirect(
         inspector.known_name(&name_path, name, "cloudflare", credentials.cloudflare.keys());
     }
     let zone_id = inspector.identifier(&path.join("zone_id"), raw.zone_id.as_ref(), "write the zone's id");
-    match kind? {
+    let kind = kind?;
+    out_of_kind(inspector, path, raw, kind);
+    match kind {
         raw::RedirectKind::SingleRedirect => {
-            out_of_place(
-                inspector,
-                path,
-                "rule_id",
-                raw.rule_id.is_some(),
-                "a single_redirect is found by its `ref`",
-            );
             let ref_path = path.join("ref");
             let rule_ref = inspector.required(&ref_path, raw.rule_ref.as_ref(), "write the rule's ref");
             let status_code = rules::redirect_status(inspector, &path.join("status_code"), raw.status_code);
@@ -118,23 +136,6 @@ pub(super) fn redirect(
             })
         }
         raw::RedirectKind::PageRule => {
-            let why = "a page_rule has its own in the rule at Cloudflare";
-            out_of_place(
-                inspector,
-                path,
-                "ref",
-                raw.rule_ref.is_some(),
-                "a page_rule is found by its `rule_id`",
-            );
-            out_of_place(inspector, path, "status_code", raw.status_code.is_some(), why);
-            let excludes = !raw.excluded_paths.is_empty();
-            out_of_place(
-                inspector,
-                path,
-                "excluded_paths",
-                excludes,
-                "a page_rule excludes nothing on its host",
-            );
             let rule_id = inspector.identifier(&path.join("rule_id"), raw.rule_id.as_ref(), "write the rule's id");
             Some(Redirect::PageRule {
                 cloudflare: cloudflare?,
@@ -143,6 +144,64 @@ pub(super) fn redirect(
                 coverage,
             })
         }
+        raw::RedirectKind::WorkerRoute => {
+            let pattern_path = path.join("pattern");
+            let pattern_fix = "write the route's pattern: pattern = \"site.example/*\"";
+            let pattern = inspector.required(&pattern_path, raw.pattern.as_ref(), pattern_fix);
+            let pattern = pattern.and_then(|text| inspector.take(&pattern_path, value::route_pattern(&text)));
+            let script_fix = "write the Worker's name: script = \"standby\"";
+            let script = inspector.identifier(&path.join("script"), raw.script.as_ref(), script_fix);
+            if let Some(pattern) = &pattern {
+                rules::within_pattern(inspector, path, pattern, &coverage);
+            }
+            Some(Redirect::WorkerRoute {
+                cloudflare: cloudflare?,
+                zone_id: zone_id?,
+                pattern: pattern?,
+                script: script?,
+                coverage,
+            })
+        }
+    }
+}
+
+/// Complains of the keys that other kinds have.
+fn out_of_kind(inspector: &mut Inspector<'_>, path: &KeyPath, raw: &raw::Redirect, kind: raw::RedirectKind) {
+    use raw::RedirectKind::{PageRule, SingleRedirect, WorkerRoute};
+
+    let (found_by, status) = match kind {
+        SingleRedirect => ("a single_redirect is found by its `ref`", ""),
+        PageRule => (
+            "a page_rule is found by its `rule_id`",
+            "a page_rule has its own in the rule at Cloudflare",
+        ),
+        WorkerRoute => (
+            "a worker_route is found by its `pattern`",
+            "a worker_route redirects nobody: the Worker serves the public URL itself",
+        ),
+    };
+    let excludes = !raw.excluded_paths.is_empty();
+    for (key, is_wrong, why) in [
+        ("ref", raw.rule_ref.is_some() && kind != SingleRedirect, found_by),
+        ("rule_id", raw.rule_id.is_some() && kind != PageRule, found_by),
+        ("pattern", raw.pattern.is_some() && kind != WorkerRoute, found_by),
+        (
+            "script",
+            raw.script.is_some() && kind != WorkerRoute,
+            "only a worker_route runs a Worker",
+        ),
+        (
+            "status_code",
+            raw.status_code.is_some() && kind != SingleRedirect,
+            status,
+        ),
+        (
+            "excluded_paths",
+            excludes && kind == PageRule,
+            "a page_rule excludes nothing on its host",
+        ),
+    ] {
+        out_of_place(inspector, path, key, is_wrong, why);
     }
 }
 

@@ -119,6 +119,17 @@ pub(super) fn covered_host(text: &str) -> Result<String, Objection> {
     }
 }
 
+/// A Worker route's pattern for all of a host: `site.example/*`, or `*.site.example/*` for all below.
+pub(super) fn route_pattern(text: &str) -> Result<String, Objection> {
+    let host = text.strip_suffix("/*").and_then(|host| covered_host(host).ok());
+    host.map(|host| format!("{host}/*")).ok_or_else(|| {
+        Objection::new(
+            "is not a host followed by /*",
+            format!("{}, without scheme and port", example("site.example/*")),
+        )
+    })
+}
+
 /// A path prefix that a redirect leaves alone.
 pub(super) fn excluded_path(text: &str) -> Result<String, Objection> {
     if text.starts_with('/') && text.len() > 1 && text.is_ascii() {

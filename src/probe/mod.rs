@@ -15,9 +15,13 @@ pub mod task;
 pub mod visitor;
 mod walk;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use hyper::header::HeaderValue;
 
 use crate::core::{Outcome, Part, Reflection, Sighting};
 
@@ -46,6 +50,27 @@ impl Timings {
         if let Some(slot) = self.parts.get_mut(part as usize) {
             *slot = Some(took);
         }
+    }
+}
+
+/// What a closed standby lets its bearer in for: the header's value, if there is one now. Asking never waits.
+#[derive(Clone)]
+pub struct Pass(Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>);
+
+impl Pass {
+    /// A pass that is asked for before each look.
+    pub fn new(tell: impl Fn() -> Option<HeaderValue> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    fn show(&self) -> Option<HeaderValue> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").finish_non_exhaustive()
     }
 }
 

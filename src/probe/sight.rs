@@ -10,6 +10,10 @@ pub(super) const TRACE_PATH: &str = "/cdn-cgi/trace";
 /// What a trace is recognised by.
 const TRACE_KEY: &str = "colo=";
 
+/// What `worker/standby.js` says on an error page of its own, that it is not taken for home's.
+const WORKER_SAYS: &str = "x-pilotlight";
+const UNAVAILABLE: &str = "standby-unavailable";
+
 type Fetched = Result<Answer, FetchError>;
 
 /// What a page on home's side showed.
@@ -62,6 +66,9 @@ pub(super) fn at_home(fetched: &Fetched, home: &Marker, standby: &Marker) -> Sig
         _ if answer.is_challenge() => View::Blocked,
         // Cloudflare's own words for "I cannot reach the origin"; 530 comes with 1033 when a tunnel is down.
         status @ (520..=526 | 530) => View::EdgeLostHome(status),
+        status @ 500.. if answer.header(WORKER_SAYS) == Some(UNAVAILABLE) => {
+            View::StandbyBroken(Breakage::Status(status))
+        }
         _ if is_cached(answer) => View::Cached,
         status @ 500.. if is_home => View::HomeBroken(status),
         status @ 500.. if is_standby => View::StandbyBroken(Breakage::Status(status)),
@@ -141,6 +148,19 @@ pub(super) const fn redirect_by(view: View) -> Option<Position> {
     }
 }
 
+/// The same where the standby serves the public URL itself: its own pages say that it does.
+///
+/// A page without any marker may be either's.
+pub(super) const fn in_place_by(view: View) -> Option<Position> {
+    match view {
+        View::Standby | View::StandbyBroken(_) | View::Overloaded | View::Shut | View::Loop => Some(Position::On),
+        View::HomeBroken(_) => None,
+        View::Home | View::EdgeLostHome(_) | View::EdgeBroken | View::Nothing | View::Cached | View::Blocked => {
+            redirect_by(view)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -193,6 +213,11 @@ mod tests {
             (200, &[HOME, "cf-cache-status: UPDATING"], View::Cached),
             (200, &[HOME, "cf-cache-status: DYNAMIC"], View::Home),
             (200, &[HOME, "age: 7"], View::Cached),
+            (
+                503,
+                &["x-pilotlight: standby-unavailable"],
+                View::StandbyBroken(Breakage::Status(503)),
+            ),
             (200, &[HOME, "age: 0"], View::Home),
             (403, &["cf-mitigated: challenge"], View::Blocked),
             (403, &[], View::Blocked),
@@ -254,6 +279,22 @@ mod tests {
             (failed(Why::Unreachable), View::Nothing),
         ] {
             assert_eq!(at_standby(&fetched, &marker), view, "{fetched:?}");
+        }
+    }
+
+    #[test]
+    fn a_standby_in_place_is_known_by_its_pages_and_a_page_of_nobody_says_nothing() {
+        for (view, redirect) in [
+            (View::Standby, Some(Position::On)),
+            (View::StandbyBroken(Breakage::Status(503)), Some(Position::On)),
+            (View::Home, Some(Position::Off)),
+            (View::Cached, Some(Position::Off)),
+            (View::EdgeLostHome(522), Some(Position::Off)),
+            (View::EdgeLostHome(0), None),
+            (View::HomeBroken(404), None),
+            (View::EdgeBroken, None),
+        ] {
+            assert_eq!(in_place_by(view), redirect, "{view:?}");
         }
     }
 

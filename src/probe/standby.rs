@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::walk::{Deadlines, Door, Side, Walker};
-use super::{BoxFuture, Look};
+use super::{BoxFuture, Look, Pass};
 use crate::core::{Sighting, View};
 
 /// A run of looks ends when none was taken for this long; the next one may meet a cold start again.
@@ -19,6 +19,8 @@ pub struct StandbyEyeSettings {
     pub home: Door,
     /// The standby.
     pub standby: Door,
+    /// What a closed standby lets us in for; without it we come as a stranger.
+    pub pass: Option<Pass>,
     /// The total deadline of a look.
     pub timeout: Duration,
     /// The total deadline of a look that may have to wait for a cold start.
@@ -29,6 +31,7 @@ pub struct StandbyEyeSettings {
 #[derive(Debug)]
 pub struct StandbyEye {
     walker: Walker,
+    pass: Option<Pass>,
     patience: Mutex<Patience>,
 }
 
@@ -62,6 +65,7 @@ impl StandbyEye {
     pub fn new(settings: StandbyEyeSettings) -> Self {
         Self {
             walker: Walker::new(settings.home, settings.standby),
+            pass: settings.pass,
             patience: Mutex::new(Patience {
                 warm: settings.timeout,
                 cold: settings.cold_timeout,
@@ -77,7 +81,11 @@ impl StandbyEye {
     async fn look_once(&self) -> Sighting {
         let began = Instant::now();
         let timeout = self.patience().at(began);
-        let end = self.walker.walk(Side::Standby, Deadlines::within(timeout)).await;
+        let pass = self.pass.as_ref().and_then(Pass::show);
+        let walk = self
+            .walker
+            .walk_with(Side::Standby, Deadlines::within(timeout), pass.as_ref());
+        let end = walk.await;
         self.patience().saw(end.view, Instant::now());
         Sighting {
             view: end.view,

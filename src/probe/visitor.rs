@@ -4,12 +4,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::sight::redirect_by;
+use super::sight::{in_place_by, redirect_by};
 use super::walk::{Deadlines, Side, Walker};
 use super::{BoxFuture, Look};
 use crate::core::{Position, Sighting};
 
 pub use super::walk::Door;
+
+/// What being sent to the standby looks like from a browser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leads {
+    /// The browser is redirected to the standby's own URL.
+    #[default]
+    Away,
+    /// The public URL itself is served by the standby.
+    InPlace,
+}
 
 /// What [`VisitorEye`] needs.
 #[derive(Clone, Debug)]
@@ -18,6 +28,8 @@ pub struct VisitorEyeSettings {
     pub home: Door,
     /// The standby.
     pub standby: Door,
+    /// What being sent to the standby looks like.
+    pub leads: Leads,
     /// The total deadline of a look, over all redirects. The edge may take 19 s to say 522.
     pub timeout: Duration,
 }
@@ -26,6 +38,7 @@ pub struct VisitorEyeSettings {
 #[derive(Clone, Debug)]
 pub struct VisitorEye {
     walker: Walker,
+    leads: Leads,
     timeout: Duration,
 }
 
@@ -34,6 +47,7 @@ impl VisitorEye {
     pub fn new(settings: VisitorEyeSettings) -> Self {
         Self {
             walker: Walker::new(settings.home, settings.standby),
+            leads: settings.leads,
             timeout: settings.timeout,
         }
     }
@@ -43,10 +57,10 @@ impl VisitorEye {
         let end = self.walker.walk(Side::Home, Deadlines::within(self.timeout)).await;
         Sighting {
             view: end.view,
-            redirect: if end.crossed {
-                Some(Position::On)
-            } else {
-                redirect_by(end.view)
+            redirect: match self.leads {
+                _ if end.crossed => Some(Position::On),
+                Leads::Away => redirect_by(end.view),
+                Leads::InPlace => in_place_by(end.view),
             },
             took: began.elapsed(),
         }

@@ -13,6 +13,9 @@ use crate::core::{Breakage, View};
 
 /// A browser follows more, but no site that is well sends its visitors round five corners.
 const MAX_HOPS: usize = 5;
+/// Cloud Run takes the caller's ID token from here, and leaves `Authorization` to the site.
+/// Source: <https://cloud.google.com/run/docs/authenticating/service-to-service>.
+const PASS: &str = "x-serverless-authorization";
 /// The part of a look's time that is kept for asking the trace when the page stays silent: a fifth.
 /// Of the default 25 s the page so has 20 s; an edge needs up to 19 s to say 522.
 const TRACE_SHARE: u32 = 5;
@@ -79,6 +82,11 @@ impl Walker {
 
     /// Fetches the door's page on the given side and follows its redirects.
     pub(super) async fn walk(&self, start: Side, deadlines: Deadlines) -> End {
+        self.walk_with(start, deadlines, None).await
+    }
+
+    /// The same with a pass, which is shown to the standby itself and to nobody else, and only over TLS.
+    pub(super) async fn walk_with(&self, start: Side, deadlines: Deadlines, pass: Option<&HeaderValue>) -> End {
         let mut side = start;
         let mut visited = vec![self.door(side).target.clone()];
         let mut crossed = false;
@@ -86,7 +94,7 @@ impl Walker {
         while let Some(here) = visited.last()
             && visited.len() <= MAX_HOPS + 1
         {
-            let fetched = self.page(here, side, deadlines).await;
+            let fetched = self.page(here, side, deadlines, pass).await;
             let Some(redirect) = redirect_of(&fetched, here) else {
                 let view = self.judge(here, side, &fetched, deadlines).await;
                 return End { view, crossed };
@@ -116,12 +124,23 @@ impl Walker {
         }
     }
 
-    async fn page(&self, target: &Target, side: Side, deadlines: Deadlines) -> Result<Answer, FetchError> {
+    async fn page(
+        &self,
+        target: &Target,
+        side: Side,
+        deadlines: Deadlines,
+        pass: Option<&HeaderValue>,
+    ) -> Result<Answer, FetchError> {
         let way = self.way_to(target, side);
+        let mut headers = self.headers.clone();
+        let pass = pass.filter(|_| target.is_https() && target.same_site(&self.standby.target));
+        if let Some(pass) = pass {
+            headers.insert(PASS, pass.clone());
+        }
         let request = Request {
             target,
             way: &way,
-            headers: &self.headers,
+            headers: &headers,
             deadline: match side {
                 Side::Home => deadlines.home,
                 Side::Standby => deadlines.all,

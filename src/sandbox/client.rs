@@ -59,13 +59,31 @@ pub(super) async fn get(
     path: &str,
     patience: Duration,
 ) -> Result<Page, NoPage> {
-    match tokio::time::timeout(patience, get_patiently(tls, address, host, path)).await {
+    get_with(tls, address, host, path, None, patience).await
+}
+
+/// The same with an ID token for a closed service.
+pub(super) async fn get_with(
+    tls: &TlsConnector,
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    token: Option<&str>,
+    patience: Duration,
+) -> Result<Page, NoPage> {
+    match tokio::time::timeout(patience, get_patiently(tls, address, host, path, token)).await {
         Ok(result) => result,
         Err(_) => Err(NoPage::Silent),
     }
 }
 
-async fn get_patiently(tls: &TlsConnector, address: SocketAddr, host: &str, path: &str) -> Result<Page, NoPage> {
+async fn get_patiently(
+    tls: &TlsConnector,
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    token: Option<&str>,
+) -> Result<Page, NoPage> {
     let stream = TcpStream::connect(address)
         .await
         .map_err(|problem| connecting(&problem))?;
@@ -75,11 +93,13 @@ async fn get_patiently(tls: &TlsConnector, address: SocketAddr, host: &str, path
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|_| NoPage::Cut)?;
-    let request = Request::get(path)
+    let mut request = Request::get(path)
         .header(HOST, host)
-        .header(USER_AGENT, "Mozilla/5.0 (sandbox visitor)")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| NoPage::NoHost)?;
+        .header(USER_AGENT, "Mozilla/5.0 (sandbox visitor)");
+    if let Some(token) = token {
+        request = request.header("x-serverless-authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|_| NoPage::NoHost)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|_| NoPage::Cut)?;
         let (head, body) = response.into_parts();

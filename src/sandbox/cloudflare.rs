@@ -15,6 +15,7 @@ use super::page_rules;
 use super::rulesets::{self, Ruleset};
 use super::run::Arrival;
 use super::serve::{Asked, Effect, Reply};
+use super::worker_routes;
 use super::world::{RedirectFacts, State, ZONE};
 
 /// Calls that a token may make in [`WINDOW`]; one more blocks it for as long again.
@@ -26,6 +27,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 pub(super) struct Zone {
     pub(super) ruleset: Option<Ruleset>,
     pub(super) page_rules: Vec<Value>,
+    pub(super) routes: Vec<Value>,
     pub(super) records: Vec<Value>,
     pub(super) edge: Lagging<Arc<EdgeRules>>,
     pub(super) tokens: BTreeMap<String, Token>,
@@ -64,6 +66,10 @@ impl Zone {
         let mut zone = Self {
             ruleset: Some(Ruleset::with_sites(sites, chance)),
             page_rules: sites.iter().map(|site| page_rules::forwarding(site, chance)).collect(),
+            routes: sites
+                .iter()
+                .flat_map(|site| worker_routes::of_site(site, chance))
+                .collect(),
             records: dns::records(sites, chance),
             edge: Lagging::new(Arc::default()),
             tokens: BTreeMap::new(),
@@ -75,7 +81,8 @@ impl Zone {
     }
 
     fn compiled(&self) -> EdgeRules {
-        EdgeRules::compile(self.ruleset.as_ref().map_or(&[], |set| &set.rules), &self.page_rules)
+        let rules = self.ruleset.as_ref().map_or(&[][..], |set| &set.rules);
+        EdgeRules::compile(rules, &self.page_rules).with_routes(&self.routes)
     }
 
     /// Lets the edge follow the record.
@@ -87,7 +94,7 @@ impl Zone {
         }
     }
 
-    /// Whether a site's front page is redirected.
+    /// Whether a site's front page is redirected, or served by the Worker.
     pub(super) fn redirects(&self, host: &str, now: Instant) -> RedirectFacts {
         let asked = Request {
             host,
@@ -96,8 +103,8 @@ impl Zone {
             method: "GET",
         };
         RedirectFacts {
-            configured: self.compiled().redirect(asked).is_some(),
-            effective: (0..FRONTS).all(|front| self.edge.seen_by(front, now).redirect(asked).is_some()),
+            configured: self.compiled().leads_away(asked),
+            effective: (0..FRONTS).all(|front| self.edge.seen_by(front, now).leads_away(asked)),
         }
     }
 }
@@ -263,6 +270,7 @@ fn route(state: &mut State, asked: &Asked, token: &Token) -> Result<Reply, Reply
         )),
         "pagerules" => page_rules::answer(state, asked, rest, no_route),
         "dns_records" => dns::answer(state, asked, rest, no_route),
+        "workers" => worker_routes::answer(state, asked, rest, no_route),
         _ => Err(no_route()),
     }
 }

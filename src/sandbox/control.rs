@@ -31,6 +31,7 @@ POST   /home/WHAT         serving silent refusing wrong_page wrong_page_healthy 
                           wrong_certificate, or with a number: erroring/503 slow/700
 POST   /standby/WHAT      serving refusing silent expired_certificate wrong_certificate no_marker overloaded broken/500
 POST   /edge/WHAT         working caching challenging silent refusing expired_certificate looping lost_home/530 broken/500
+POST   /worker/WHAT       serving tokenless used_up: the Worker at the edge, where a route runs it
 POST   /references/WHAT   up dark wrong_clock
 POST   /self_signed/WHAT  accepted refused: whether the APIs take JWTs that the caller signed
 POST   /org_policy/WHAT   free domain_restricted require_invoker_iam
@@ -130,6 +131,7 @@ fn pull(world: &World, asked: &Asked, lever: &str, what: &[&str]) -> Reply {
             None => world.set_standby(standby),
         }),
         "edge" => parse(what).map(|edge| world.set_edge(edge)),
+        "worker" => parse(what).map(|worker| world.set_worker(worker)),
         "references" => parse(what).map(|references| world.set_references(references)),
         "org_policy" => parse(what).map(|policy| world.set_org_policy(policy)),
         "self_signed" => parse(what).map(|answer| world.set_self_signed(answer)),

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::client::{NoPage, Page, get};
+use super::client::{NoPage, Page, get, get_with};
+use super::edge_rules::EdgeRules;
 use super::expression::Request;
-use super::levers::EdgeState;
+use super::levers::{EdgeState, WorkerState};
 use super::serve::{Answer, Asked, PickTls, Reply};
 use super::tls::{Certificates, Flaw};
-use super::world::World;
+use super::world::{World, standby_host};
 
 /// How old the pages are that the edge serves from its cache.
 const CACHED_AGE_SECS: &str = "3600";
@@ -55,8 +56,13 @@ async fn respond(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
         let location = format!("https://{}{}", asked.host(), asked.path);
         return Reply::html(307, "").with("location", &location);
     }
-    if let Some(reply) = redirected(world, asked) {
+    let rules = rules(world);
+    if let Some(reply) = redirected(&rules, asked) {
         return reply;
+    }
+    let worker = world.lock().worker;
+    if worker != WorkerState::UsedUp && rules.runs_worker(request(asked)) {
+        return from_worker(world, tls, asked, worker).await;
     }
     match edge {
         EdgeState::Challenging => Reply::html(403, "<title>Just a moment...</title>").with("cf-mitigated", "challenge"),
@@ -88,24 +94,59 @@ fn trace(world: &World, asked: &Asked) -> Reply {
     )
 }
 
-fn redirected(world: &World, asked: &Asked) -> Option<Reply> {
-    let rules = {
-        let mut state = world.lock();
-        let city = state.chance.front();
-        Arc::clone(state.zone.edge.seen_by(city, Instant::now()))
-    };
-    let request = Request {
+/// The rules as the city knows them that the request came to.
+fn rules(world: &World) -> Arc<EdgeRules> {
+    let mut state = world.lock();
+    let city = state.chance.front();
+    Arc::clone(state.zone.edge.seen_by(city, Instant::now()))
+}
+
+fn request(asked: &Asked) -> Request<'_> {
+    Request {
         host: asked.host(),
         path: &asked.path,
         query: &asked.query,
         method: asked.method.as_str(),
-    };
-    let redirect = rules.redirect(request)?;
+    }
+}
+
+fn redirected(rules: &EdgeRules, asked: &Asked) -> Option<Reply> {
+    let redirect = rules.redirect(request(asked))?;
     Some(
         Reply::html(redirect.status, "")
             .with("location", &redirect.location)
             .with("cache-control", "private, max-age=0, no-store"),
     )
+}
+
+/// What `worker/standby.js` does: asks the closed standby with an ID token, and says so itself when it cannot.
+async fn from_worker(world: &World, tls: &TlsConnector, asked: &Asked, worker: WorkerState) -> Reply {
+    let unavailable = |status| {
+        Reply::text(status, "The standby of this site cannot be reached at the moment.\n")
+            .with("x-pilotlight", "standby-unavailable")
+            .with("retry-after", "5")
+    };
+    let site = world.site_of_host(asked.host());
+    let standby = site.and_then(|site| Some((site, world.addresses()?.standbys.get(site).copied()?)));
+    let Some((site, address)) = standby.filter(|_| worker != WorkerState::Tokenless) else {
+        return unavailable(503);
+    };
+    let host = standby_host(site);
+    let token = {
+        let state = world.lock();
+        state.identity.id_token(&format!("https://{host}"), state.now())
+    };
+    let path = full_path(asked);
+    let page = get_with(tls, address, &host, &path, token.as_deref(), world.options.edge_timeout).await;
+    page.map_or_else(|_| unavailable(502), |page| passed_on(page, None))
+}
+
+fn full_path(asked: &Asked) -> String {
+    if asked.query.is_empty() {
+        asked.path.clone()
+    } else {
+        format!("{}?{}", asked.path, asked.query)
+    }
 }
 
 async fn from_home(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
@@ -115,14 +156,10 @@ async fn from_home(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
     let Some(home) = home else {
         return Reply::html(409, "<p>error code: 1001\n");
     };
-    let path = if asked.query.is_empty() {
-        asked.path.clone()
-    } else {
-        format!("{}?{}", asked.path, asked.query)
-    };
+    let path = full_path(asked);
     let patience: Duration = world.options.edge_timeout;
     match get(tls, home, asked.host(), &path, patience).await {
-        Ok(page) => passed_on(page),
+        Ok(page) => passed_on(page, Some("DYNAMIC")),
         Err(NoPage::Refused) => lost(521),
         Err(NoPage::Silent) => lost(522),
         Err(NoPage::Unreachable) => lost(523),
@@ -132,13 +169,16 @@ async fn from_home(world: &World, tls: &TlsConnector, asked: &Asked) -> Reply {
     }
 }
 
-fn passed_on(page: Page) -> Reply {
+fn passed_on(page: Page, cache: Option<&str>) -> Reply {
     let mut reply = Reply::new(page.status, "", page.body);
     *reply.headers = page.headers;
     for hop in ["connection", "transfer-encoding", "content-length", "keep-alive"] {
         reply.headers.remove(hop);
     }
-    reply.with("cf-cache-status", "DYNAMIC")
+    match cache {
+        Some(status) => reply.with("cf-cache-status", status),
+        None => reply,
+    }
 }
 
 /// The edge's own page about home.

@@ -9,6 +9,14 @@ use super::expression::{Condition, Request, Target};
 pub(super) struct EdgeRules {
     singles: Vec<Single>,
     forwards: Vec<Forward>,
+    routes: Vec<WorkerRoute>,
+}
+
+/// A Worker route, the longest pattern first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct WorkerRoute {
+    pattern: String,
+    runs: bool,
 }
 
 /// A Single Redirect.
@@ -45,15 +53,36 @@ impl EdgeRules {
         Self {
             singles: rules.iter().filter(enabled).filter_map(single).collect(),
             forwards,
+            routes: Vec::new(),
         }
     }
 
-    /// The redirect for a request, if one applies. Modern rules win over Page Rules.
+    /// The same with the zone's Worker routes.
+    pub(super) fn with_routes(mut self, routes: &[Value]) -> Self {
+        self.routes = routes.iter().filter_map(worker_route).collect();
+        self.routes.sort_by_key(|route| std::cmp::Reverse(route.pattern.len()));
+        self
+    }
+
+    /// Whether the most specific route for a request runs the Worker.
+    pub(super) fn runs_worker(&self, request: Request<'_>) -> bool {
+        let full = format!("{}{}", request.host, request.path);
+        let fits = |route: &&WorkerRoute| captures(&route.pattern, &full).is_some();
+        self.routes.iter().find(fits).is_some_and(|route| route.runs)
+    }
+
+    /// Whether home does not get a request.
+    pub(super) fn leads_away(&self, request: Request<'_>) -> bool {
+        self.redirect(request).is_some() || self.runs_worker(request)
+    }
+
+    /// The redirect for a request, if one applies. Modern rules win over Page Rules, and a Worker suppresses those.
     pub(super) fn redirect(&self, request: Request<'_>) -> Option<Redirect> {
         let single = self.singles.iter().find(|rule| rule.condition.holds(request));
-        single
-            .map(|rule| rule.apply(request))
-            .or_else(|| self.forwards.iter().find_map(|rule| rule.apply(request)))
+        single.map(|rule| rule.apply(request)).or_else(|| {
+            let mut forwards = self.forwards.iter().filter(|_| !self.runs_worker(request));
+            forwards.find_map(|rule| rule.apply(request))
+        })
     }
 }
 
@@ -121,6 +150,15 @@ fn forward(rule: &Value) -> Option<Forward> {
         url: value.get("url")?.as_str()?.to_owned(),
         status: u16::try_from(value.get("status_code")?.as_u64()?).ok()?,
         priority: rule.get("priority").and_then(Value::as_i64).unwrap_or(1),
+    })
+}
+
+fn worker_route(route: &Value) -> Option<WorkerRoute> {
+    let pattern = route.get("pattern")?.as_str()?;
+    let script = route.get("script").and_then(Value::as_str);
+    Some(WorkerRoute {
+        pattern: pattern.to_owned(),
+        runs: script.is_some_and(|script| !script.is_empty()),
     })
 }
 
@@ -194,6 +232,25 @@ mod tests {
             .expect("a rule applies");
         assert_eq!(redirect.location, "https://high.example/a?b=c");
         assert_eq!(rules.redirect(asked("other.example", "/a", "")), None);
+    }
+
+    #[test]
+    fn the_most_specific_route_decides_whether_a_worker_runs_and_a_worker_suppresses_page_rules() {
+        let forward = json!({
+            "targets": [{"target": "url", "constraint": {"operator": "matches", "value": "site.example/*"}}],
+            "actions": [{"id": "forwarding_url", "value": {"url": "https://x.example/$1", "status_code": 302}}],
+            "status": "active",
+        });
+        let routes = [
+            json!({"pattern": "site.example/*", "script": "standby"}),
+            json!({"pattern": "site.example/healthz*"}),
+        ];
+        let rules = EdgeRules::compile(&[], &[forward]).with_routes(&routes);
+        assert!(rules.runs_worker(asked("site.example", "/", "")));
+        assert!(!rules.runs_worker(asked("site.example", "/healthz", "")));
+        assert!(!rules.runs_worker(asked("other.example", "/", "")));
+        assert_eq!(rules.redirect(asked("site.example", "/", "")), None);
+        assert!(rules.redirect(asked("site.example", "/healthz", "")).is_some());
     }
 
     #[test]

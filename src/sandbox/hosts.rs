@@ -80,6 +80,19 @@ pub(super) fn standby(world: &Arc<World>, site: &str) -> Answer {
     })
 }
 
+impl World {
+    /// Whether the front end of a site's closed standby takes this ID token.
+    pub fn lets_in(&self, site: &str, token: &str) -> bool {
+        let state = self.lock();
+        let service = state.run.service(&service_name(site));
+        service.is_some_and(|service| {
+            state
+                .identity
+                .accepts_id_token(token, &service.audiences(), state.now())
+        })
+    }
+}
+
 enum Gate {
     /// The front end answers itself.
     Turned(Reply),

@@ -29,7 +29,7 @@ const TOKEN_LIFETIME: SignedDuration = SignedDuration::from_secs(3599);
 const MAX_TOKENS: usize = 1000;
 
 /// What the service account may do in the project unless a service's own policy says more.
-const PROJECT_RIGHTS: [&str; 13] = [
+const PROJECT_RIGHTS: [&str; 14] = [
     "monitoring.uptimeCheckConfigs.get",
     "monitoring.uptimeCheckConfigs.list",
     "monitoring.uptimeCheckConfigs.update",
@@ -42,6 +42,7 @@ const PROJECT_RIGHTS: [&str; 13] = [
     "monitoring.snoozes.update",
     "monitoring.timeSeries.create",
     "run.operations.get",
+    "run.routes.invoke",
     "secretmanager.versions.access",
 ];
 

@@ -113,6 +113,19 @@ impl EdgeState {
     }
 }
 
+/// What the Worker at the edge does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// It has a token and serves.
+    #[default]
+    Serving,
+    /// It can get no token.
+    Tokenless,
+    /// The day's requests are used up, and the route fails open: as if it were not there.
+    UsedUp,
+}
+
 /// What the references do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -177,6 +190,11 @@ impl World {
     pub fn set_edge(&self, edge: EdgeState) {
         self.lock().edge = edge;
         self.turn(|latches| latches.edge.as_ref(), edge.stance());
+    }
+
+    /// Sets what the Worker does, on whichever route it is.
+    pub fn set_worker(&self, worker: WorkerState) {
+        self.lock().worker = worker;
     }
 
     /// Sets what the references do.

@@ -8,7 +8,8 @@
 //! ```text
 //!  visitors --TLS--> edge --TLS--> home            the daemon --HTTP--> run, monitoring, token, metadata, secrets,
 //!      \--(redirect)--TLS--> standby                                    cloudflare, webhook
-//!                              ^ public, after a propagation, when run's record says so
+//!                              ^ public, after a propagation, when run's record says so;
+//!                                or closed, and the edge's Worker goes there with an ID token
 //! ```
 
 mod checker;
@@ -40,6 +41,7 @@ mod tls;
 mod tokens;
 mod visitors;
 mod webhook;
+mod worker_routes;
 mod world;
 
 use std::collections::BTreeMap;
@@ -52,7 +54,7 @@ pub use checker::CheckRun;
 pub use cloudflare::Owner;
 pub use faults::{Api, Call, Calls, Fault, FaultKind};
 pub use identity::{SERVICE_ACCOUNT, SelfSigned};
-pub use levers::{EdgeState, Home, Notice, References, StandbyState};
+pub use levers::{EdgeState, Home, Notice, References, StandbyState, WorkerState};
 pub use profile::{CredentialKind, Kinds, Profile, RedirectKind, SilenceKind};
 pub use run::OrgPolicy;
 pub use secrets::SecretVersion;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::monitoring::{check_id, policy_id};
 use super::rulesets::rule_ref;
 use super::tls::{Authority, Flaw};
+use super::worker_routes::SCRIPT;
 use super::world::{Addresses, PROJECT, REGION, World, ZONE, service_name, site_host, standby_host};
 use super::{Sandbox, SandboxError};
 
@@ -30,6 +31,8 @@ pub enum RedirectKind {
     SingleRedirect,
     /// A Page Rule; the origin is then probed past the edge only.
     PageRule,
+    /// A Worker's route; the standby stays closed, and there is no gate.
+    WorkerRoute,
 }
 
 /// Which kind of silence the config uses.
@@ -219,6 +222,9 @@ impl Sandbox {
             "[site.{site}.standby]\nurl = \"https://{standby}/\"\nheader = \"x-served-by: standby\"\n\
              connect_to = \"{standby_at}\"\nca_file = {ca}"
         )?;
+        if kinds.redirect == RedirectKind::WorkerRoute {
+            writeln!(out, "google = \"sandbox\"")?;
+        }
         writeln!(
             out,
             "[site.{site}.probe]\nurl = \"https://{host}/healthz\"\npath = \"direct\"\nconnect_to = \"{home_at}\"\nca_file = {ca}"
@@ -228,7 +234,7 @@ impl Sandbox {
             "[site.{site}.visitor]\nconnect_to = \"{}\"\nca_file = {ca}",
             at.edge
         )?;
-        if kinds.redirect == RedirectKind::SingleRedirect {
+        if kinds.redirect != RedirectKind::PageRule {
             writeln!(out, "edge_url = \"https://{host}/healthz\"")?;
         }
         let [first, second] = at.references;
@@ -236,12 +242,14 @@ impl Sandbox {
             out,
             "[site.{site}.references]\ntargets = [\"https://{first}/\", \"https://{second}/\"]\nca_file = {ca}"
         )?;
-        writeln!(
-            out,
-            "[site.{site}.gate]\nkind = \"cloud_run\"\ngoogle = \"sandbox\"\nproject = \"{PROJECT}\"\nregion = \"{REGION}\"\n\
-             service = \"{}\"",
-            service_name(site)
-        )?;
+        if kinds.redirect != RedirectKind::WorkerRoute {
+            writeln!(
+                out,
+                "[site.{site}.gate]\nkind = \"cloud_run\"\ngoogle = \"sandbox\"\nproject = \"{PROJECT}\"\nregion = \"{REGION}\"\n\
+                 service = \"{}\"",
+                service_name(site)
+            )?;
+        }
         self.compose_redirect(out, site, kinds.redirect)?;
         compose_silence(out, site, kinds.silence)
     }
@@ -262,6 +270,10 @@ impl Sandbox {
                 let rule = self.world.page_rule_id(site).unwrap_or_default();
                 writeln!(out, "kind = \"page_rule\"\nrule_id = \"{rule}\"")
             }
+            RedirectKind::WorkerRoute => writeln!(
+                out,
+                "kind = \"worker_route\"\npattern = \"{host}/*\"\nscript = \"{SCRIPT}\"\nexcluded_paths = [\"/healthz\", \"/.well-known/\"]"
+            ),
         }
     }
 }

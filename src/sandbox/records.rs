@@ -15,7 +15,7 @@ use super::secrets::SecretVersion;
 use super::world::{World, service_name};
 
 /// The Cloudflare token that the config names may do this.
-const SCOPES: [&str; 3] = ["rulesets", "pagerules", "dns_records"];
+const SCOPES: [&str; 4] = ["rulesets", "pagerules", "dns_records", "workers"];
 
 impl World {
     /// Writes the key file and the tokens, and lets the tokens in.
@@ -222,6 +222,20 @@ impl World {
         state.zone.follow(arrival, &mut state.chance);
     }
 
+    /// All Worker routes of the zone.
+    pub fn worker_routes_json(&self) -> Value {
+        json!(self.lock().zone.routes)
+    }
+
+    /// Changes the Worker routes, as another writer would.
+    pub fn edit_worker_routes(&self, edit: impl FnOnce(&mut Vec<Value>)) {
+        let arrival = self.arrival(Instant::now(), self.options.edge_propagation);
+        let mut state = self.lock();
+        let state = &mut *state;
+        edit(&mut state.zone.routes);
+        state.zone.follow(arrival, &mut state.chance);
+    }
+
     /// The zone's DNS records as the API shows them.
     pub fn records_json(&self) -> Value {
         json!(self.lock().zone.records)
@@ -239,7 +253,7 @@ impl World {
         }
     }
 
-    /// What the Cloudflare tokens may touch: `rulesets`, `pagerules`, `dns_records`.
+    /// What the Cloudflare tokens may touch: `rulesets`, `pagerules`, `dns_records`, `workers`.
     pub fn set_cloudflare_scopes(&self, scopes: &[&str]) {
         for token in self.lock().zone.tokens.values_mut() {
             token.scopes = scopes.iter().map(ToString::to_string).collect();
@@ -261,6 +275,7 @@ impl World {
             "rule": self.rule_json(site),
             "ruleset": self.ruleset_json(),
             "page_rules": self.page_rules_json(),
+            "worker_routes": self.worker_routes_json(),
             "dns_records": self.records_json(),
             "snoozes": self.snoozes_json(),
             "uptime_check": self.uptime_check_json(site),

@@ -18,7 +18,7 @@ use super::door::Latch;
 use super::faults::{Api, Call, Fault, Faults, Journal};
 use super::identity::Identity;
 use super::lagging::{Chance, Spread};
-use super::levers::{EdgeState, Home, Notice, References, StandbyState};
+use super::levers::{EdgeState, Home, Notice, References, StandbyState, WorkerState};
 use super::monitoring::Monitoring;
 use super::run::Run;
 use super::secrets::Secrets;
@@ -113,6 +113,7 @@ pub(super) struct State {
     pub(super) zone: Zone,
     pub(super) sites: BTreeMap<String, SiteState>,
     pub(super) edge: EdgeState,
+    pub(super) worker: WorkerState,
     pub(super) references: References,
     pub(super) notices: Vec<Notice>,
 }
@@ -175,6 +176,7 @@ impl World {
                 .map(|site| (site.clone(), SiteState::default()))
                 .collect(),
             edge: EdgeState::default(),
+            worker: WorkerState::default(),
             references: References::default(),
             notices: Vec::new(),
         };
@@ -361,6 +363,7 @@ impl World {
         serde_json::json!({
             "sites": sites,
             "edge": state.edge,
+            "worker": state.worker,
             "references": state.references,
             "faults": state.faults.pending(),
             "notices": state.notices.len(),

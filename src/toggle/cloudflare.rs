@@ -176,7 +176,8 @@ impl Envelope {
 fn kind_of(status: u16, codes: &[i64]) -> FailureKind {
     let by_code = codes.iter().find_map(|code| match code {
         1000 | 6003 | 6111 | 9109 | 10000 => Some(FailureKind::Denied),
-        7000 | 7003 | 10003 => Some(FailureKind::Missing),
+        7000 | 7003 | 10003 | 10019 => Some(FailureKind::Missing),
+        10020 => Some(FailureKind::Conflict),
         1001 | 1004 | 1011 => Some(FailureKind::Refused),
         _ => None,
     });
@@ -231,6 +232,8 @@ mod tests {
             (403, 9109, FailureKind::Denied),
             (400, 7003, FailureKind::Missing),
             (404, 10003, FailureKind::Missing),
+            (400, 10019, FailureKind::Missing),
+            (400, 10020, FailureKind::Conflict),
             (400, 1011, FailureKind::Refused),
             (400, 20124, FailureKind::Refused),
             (429, 0, FailureKind::Limited),

@@ -162,6 +162,17 @@ impl ServiceAccountKey {
         }))
     }
 
+    /// What the token endpoint takes in exchange for an ID token with this audience.
+    pub fn id_assertion(&self, audience: &str, target_audience: &str, iat: u64) -> Result<SecretString, ToggleError> {
+        self.sign(&json!({
+            "iss": self.email,
+            "aud": audience,
+            "target_audience": target_audience,
+            "iat": iat,
+            "exp": iat + LIFETIME_SECS,
+        }))
+    }
+
     fn sign(&self, claims: &Value) -> Result<SecretString, ToggleError> {
         let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.key_id});
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::core::FailureKind;
-use crate::http::{Answer, Body, Http, Method, Request, redact};
+use crate::http::{Answer, Body, Http, Method, Request, redact, segment};
 
 use super::google_key::{KeyFileError, ServiceAccountKey};
 use super::{TellWall, ToggleError};
@@ -253,6 +253,28 @@ impl TokenSource {
         Ok(token)
     }
 
+    /// Fetches an ID token for this audience; nothing is kept here.
+    pub async fn fetch_id_token(&self, audience: &str) -> Result<SecretString, ToggleError> {
+        match &self.inner.origin {
+            Origin::Key { key, endpoint } => {
+                let iat = (self.inner.wall)().unix_secs().saturating_sub(MARGIN.as_secs());
+                let assertion = key.id_assertion(ENDPOINT_AUDIENCE, audience, iat)?;
+                let answer = post_assertion(&self.inner.http, endpoint, &assertion).await?;
+                read_id_token(&answer)
+            }
+            Origin::Metadata { base } => {
+                let what = format!("identity?audience={}&format=full", segment(audience));
+                let answer = get_metadata(&self.inner.http, base, &what).await?;
+                if !answer.is_success() {
+                    return Err(refusal(FROM_METADATA, &answer));
+                }
+                let token = String::from_utf8(answer.body).ok();
+                let token = token.map(|text| SecretString::from(text.trim()));
+                token.ok_or_else(|| ToggleError::nonsense(FROM_METADATA, "the answer holds no token"))
+            }
+        }
+    }
+
     /// Tokens are replaced whole, so a poisoned lock is as good as a sound one.
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -266,6 +288,10 @@ struct TokenAnswer {
 }
 
 async fn ask_endpoint(http: &Http, endpoint: &str, assertion: &SecretString) -> Result<TokenAnswer, ToggleError> {
+    read_token(FROM_ENDPOINT, &post_assertion(http, endpoint, assertion).await?)
+}
+
+async fn post_assertion(http: &Http, endpoint: &str, assertion: &SecretString) -> Result<Answer, ToggleError> {
     let form = format!(
         "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={}",
         assertion.expose_secret()
@@ -275,13 +301,16 @@ async fn ask_endpoint(http: &Http, endpoint: &str, assertion: &SecretString) -> 
         ..Request::new(Method::POST, endpoint)
     };
     let sent = http.send(request).await;
-    let answer = sent.map_err(|error| ToggleError::from_http(FROM_ENDPOINT, &error))?;
-    read_token(FROM_ENDPOINT, &answer)
+    sent.map_err(|error| ToggleError::from_http(FROM_ENDPOINT, &error))
 }
 
 async fn ask_metadata(http: &Http, base: &str) -> Result<TokenAnswer, ToggleError> {
+    read_token(FROM_METADATA, &get_metadata(http, base, "token").await?)
+}
+
+async fn get_metadata(http: &Http, base: &str, what: &str) -> Result<Answer, ToggleError> {
     let base = base.trim_end_matches('/');
-    let url = format!("{base}/computeMetadata/v1/instance/service-accounts/default/token");
+    let url = format!("{base}/computeMetadata/v1/instance/service-accounts/default/{what}");
     let request = Request {
         header: Some(("metadata-flavor", "Google")),
         ..Request::new(Method::GET, &url)
@@ -293,7 +322,20 @@ async fn ask_metadata(http: &Http, base: &str) -> Result<TokenAnswer, ToggleErro
         let detail = "whoever answered is not Google's metadata server (no Metadata-Flavor header)";
         return Err(ToggleError::nonsense(FROM_METADATA, detail));
     }
-    read_token(FROM_METADATA, &answer)
+    Ok(answer)
+}
+
+fn read_id_token(answer: &Answer) -> Result<SecretString, ToggleError> {
+    #[derive(Deserialize)]
+    struct IdAnswer {
+        id_token: SecretString,
+    }
+    if !answer.is_success() {
+        return Err(refusal(FROM_ENDPOINT, answer));
+    }
+    let answer = serde_json::from_slice::<IdAnswer>(&answer.body).ok();
+    let token = answer.map(|answer| answer.id_token);
+    token.ok_or_else(|| ToggleError::nonsense(FROM_ENDPOINT, "the answer holds no ID token"))
 }
 
 fn read_token(doing: &'static str, answer: &Answer) -> Result<TokenAnswer, ToggleError> {

@@ -7,6 +7,7 @@ pub mod cloudflare;
 mod failure;
 pub mod fingerprint;
 pub mod google;
+pub mod google_id_token;
 pub mod google_key;
 pub mod google_token;
 pub mod iam_policy;
@@ -16,6 +17,7 @@ pub mod page_rule;
 pub mod shared;
 pub mod single_redirect;
 pub mod uptime_check;
+pub mod worker_route;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -194,7 +194,14 @@ fn every_kind_of_switch_is_in_the_readme() {
         })
         .filter_map(|line| Some(line.split('`').nth(1)?.to_owned()))
         .collect();
-    let wanted = ["cloud_run", "page_rule", "single_redirect", "snooze", "uptime_check"];
+    let wanted = [
+        "cloud_run",
+        "page_rule",
+        "single_redirect",
+        "snooze",
+        "uptime_check",
+        "worker_route",
+    ];
     assert_eq!(set(&kinds), wanted.map(str::to_owned).into());
     let reference = read("config/pilotlight.toml");
     for kind in &kinds {

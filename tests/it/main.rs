@@ -58,3 +58,4 @@ mod store;
 mod systemd;
 mod toggles;
 mod webhook;
+mod worker_route;

@@ -64,6 +64,23 @@ fn r06_without_a_redirect_the_gate_stays_open_for_a_drain_too() {
 }
 
 #[test]
+fn r06_without_a_gate_the_redirect_is_on_within_a_second_of_the_decision() {
+    let layout = Layout {
+        toggles: vec![REDIRECT],
+        edge_eye: false,
+    };
+    let mut world = World::with(policy(), layout);
+    world.run(secs(120));
+    world.home = Home::Silent;
+    assert!(world.run_until(secs(300), |world| world.was_told("failover_started")));
+    let decided = world.now;
+    assert!(world.run_until(secs(300), |world| world.position(REDIRECT) == Position::On));
+    let waited = world.now.since(decided);
+    println!("without a gate: the redirect is on {waited:?} after the decision");
+    assert!(waited <= secs(1), "{waited:?}");
+}
+
+#[test]
 fn r07_without_a_gate_the_standby_is_proven_before_the_redirect() {
     let layout = Layout {
         toggles: vec![REDIRECT],

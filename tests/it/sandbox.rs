@@ -315,8 +315,12 @@ async fn the_daemon_takes_every_config_of_the_sandbox_without_complaint() {
         silence: SilenceKind::Both,
         credentials: CredentialKind::MetadataServer,
     };
+    let worker = Kinds {
+        redirect: RedirectKind::WorkerRoute,
+        ..Kinds::default()
+    };
     for profile in [Profile::Demo, Profile::Realistic] {
-        for kinds in [Kinds::default(), other] {
+        for kinds in [Kinds::default(), other, worker] {
             let written = rig.sandbox.write_config(profile, kinds).unwrap();
             let loaded = pilotlight::config::load(std::slice::from_ref(&written));
             assert!(loaded.is_ok(), "{profile:?} {kinds:?}: {}", loaded.unwrap_err());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pilotlight::sandbox::{Api, Fault, FaultKind, Owner};
+use pilotlight::sandbox::{Api, Fault, FaultKind, Owner, WorkerState};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::advance;
@@ -354,4 +354,89 @@ async fn the_edge_follows_the_record_later_and_leaves_the_excluded_paths() {
     assert_eq!(redirected.header("location"), "https://site-standby.example/a?b=c");
     assert_eq!(rig.edge("/healthz").await.header("x-served-by"), "home");
     assert_eq!(rig.edge("/old-blog").await.status, 301, "the owner's own rule");
+}
+
+#[tokio::test]
+async fn a_worker_route_serves_the_public_url_from_the_closed_standby_and_keeps_some_paths_at_home() {
+    let rig = Rig::start("worker-route").await;
+    let list = rig.cloudflare("GET", &zone("workers/routes"), Value::Null).await.json()["result"].clone();
+    let route = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|route| route["pattern"] == "site.example/*");
+    let path = zone(&format!("workers/routes/{}", route.unwrap()["id"].as_str().unwrap()));
+    let on = json!({"pattern": "site.example/*", "script": "standby"});
+    assert_eq!(rig.edge("/").await.header("x-served-by"), "home");
+    assert!(!rig.world.redirect().configured);
+    let put = rig.cloudflare("PUT", &path, on).await.json();
+    assert_eq!(put["result"]["script"], "standby");
+    assert!(rig.world.redirect().configured && rig.world.redirect().effective);
+
+    let served = rig.edge("/a?b=c").await;
+    assert_eq!((served.status, served.header("x-served-by")), (200, "standby"));
+    assert_eq!(served.header("location"), "", "the visitor's URL stays");
+    assert!(!rig.world.gate().configured, "the gate is shut all the while");
+    assert_eq!(rig.edge("/healthz").await.header("x-served-by"), "home");
+    assert_eq!(
+        rig.edge("/.well-known/acme-challenge/x").await.header("x-served-by"),
+        "home"
+    );
+
+    rig.world.set_rights([]);
+    assert_eq!(
+        rig.edge("/").await.status,
+        403,
+        "the account may not invoke the service"
+    );
+    rig.world.set_worker(WorkerState::Tokenless);
+    let tokenless = rig.edge("/").await;
+    assert_eq!(
+        (tokenless.status, tokenless.header("x-pilotlight")),
+        (503, "standby-unavailable")
+    );
+    rig.world.set_worker(WorkerState::UsedUp);
+    assert_eq!(rig.edge("/").await.header("x-served-by"), "home", "it fails open");
+
+    let off = json!({"pattern": "site.example/*"});
+    let put = rig.cloudflare("PUT", &path, off).await.json();
+    assert_eq!(put["result"].get("script"), None);
+    assert!(!rig.world.redirect().configured);
+}
+
+#[tokio::test]
+async fn worker_routes_are_refused_as_cloudflare_does() {
+    let rig = Rig::start("worker-route-refusals").await;
+    let routes = zone("workers/routes");
+    for (body, refusal) in [
+        (json!({"pattern": "site.example/*"}), (409, 10020)),
+        (json!({"pattern": "site.example/a*", "script": "nobody"}), (404, 10019)),
+        (json!({"pattern": "site.example/*/a*"}), (400, 10022)),
+        (json!({"pattern": "site.*.example/"}), (400, 10022)),
+        (json!({"script": "standby"}), (400, 10022)),
+        (json!([]), (400, 10014)),
+    ] {
+        assert_eq!(
+            rig.cloudflare("POST", &routes, body.clone()).await.code(),
+            refusal,
+            "{body}"
+        );
+    }
+    let missing = rig
+        .cloudflare("PUT", &zone("workers/routes/0"), json!({"pattern": "a.example/*"}))
+        .await;
+    assert_eq!(missing.code(), (404, 10007));
+    let made = rig
+        .cloudflare("POST", &routes, json!({"pattern": "site.example/a*"}))
+        .await
+        .json();
+    let path = zone(&format!("workers/routes/{}", made["result"]["id"].as_str().unwrap()));
+    assert_eq!(
+        rig.cloudflare("GET", &path, Value::Null).await.json()["result"],
+        made["result"]
+    );
+    assert_eq!(rig.cloudflare("DELETE", &path, Value::Null).await.status, 200);
+    assert_eq!(rig.cloudflare("GET", &path, Value::Null).await.status, 404);
+    rig.world.set_cloudflare_scopes(&["rulesets"]);
+    assert_eq!(rig.cloudflare("GET", &routes, Value::Null).await.code(), (403, 10000));
 }

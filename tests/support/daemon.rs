@@ -82,12 +82,21 @@ impl Lab {
         Self::build(name, kinds, &["site"]).await
     }
 
+    /// The same where a change of the gate never reaches a visitor.
+    pub async fn with_slow_grants(name: &str, kinds: Kinds) -> Self {
+        Self::build_with(name, kinds, &["site"], Duration::from_secs(3600)).await
+    }
+
     async fn build(name: &str, kinds: Kinds, sites: &[&str]) -> Self {
+        Self::build_with(name, kinds, sites, Duration::from_millis(400)).await
+    }
+
+    async fn build_with(name: &str, kinds: Kinds, sites: &[&str], iam_propagation: Duration) -> Self {
         let dir = std::env::temp_dir().join(format!("pl-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let options = Options {
             api_delay: Duration::from_millis(20),
-            iam_propagation: Duration::from_millis(400),
+            iam_propagation,
             edge_propagation: Duration::from_millis(100),
             edge_timeout: Duration::from_millis(800),
             cold_start: Duration::from_millis(50),

@@ -263,6 +263,22 @@ def cloudflare_page_rule() -> None:
 
 
 @check
+def cloudflare_worker_route() -> None:
+    client, zone = cloudflare_api(), SITE["redirect"]["zone_id"]
+    before = [route.to_dict() for route in client.workers.routes.list(zone_id=zone)]
+    pattern = f"{SITE['redirect']['hosts'][0]}/*"
+    (route,) = (route for route in client.workers.routes.list(zone_id=zone) if route.pattern == pattern)
+    assert route.script is None
+    assert client.workers.routes.update(route.id, zone_id=zone, pattern=pattern, script="standby").script == "standby"
+    assert control("GET", "/state")["sites"]["site"]["redirect"]["configured"] is True
+    assert client.workers.routes.update(route.id, zone_id=zone, pattern=pattern).script is None
+    assert client.workers.routes.get(route.id, zone_id=zone).pattern == pattern
+    made = client.workers.routes.create(zone_id=zone, pattern=f"other.{pattern}", script="standby")
+    client.workers.routes.delete(made.id, zone_id=zone)
+    assert [route.to_dict() for route in client.workers.routes.list(zone_id=zone)] == before
+
+
+@check
 def cloudflare_refusals_are_typed() -> None:
     client = cloudflare_api().with_options(api_token="0" * 40)
     try:

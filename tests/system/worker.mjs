@@ -21,6 +21,7 @@ const serviceAccount = generateKeyPairSync("rsa", {
 const PUBLIC_HOST = "site.example";
 const EMAIL = "invoker@project.iam.gserviceaccount.com";
 const HOUR_SECS = 3600;
+const CHECK_TIMEOUT_MS = 40_000;
 
 // The runtime of the present check; it must not outlive us.
 let running = null;
@@ -109,6 +110,7 @@ class Standby {
     }
     this.served += 1;
     response.setHeader("x-served-by", "standby");
+    response.setHeader("cf-cache-status", "HIT");
     const url = new URL(request.url, this.origin);
     return (routes[url.pathname] ?? routes["*"])(request, response, url);
   }
@@ -295,6 +297,7 @@ check("fifty visits cost one exchange, and its assertion is well signed", async 
     const answer = await visit(`/page/${round}`);
     assert.equal(answer.status, 200);
     assert.equal(answer.headers["x-served-by"], "standby");
+    assert.equal(answer.headers["cf-cache-status"], undefined, "the cache's word on the way to the standby");
   }
   assert.deepEqual(endpoint.faults, []);
   assert.equal(endpoint.exchanges, 1);
@@ -514,6 +517,7 @@ for (const mode of ["down", "cut", "tokenless"]) {
     assert.equal(status, 503);
     assert.equal(headers["retry-after"], "5");
     assert.equal(headers["cache-control"], "no-store");
+    assert.equal(headers["x-pilotlight"], "standby-unavailable");
     assert.equal(text, "The standby of this site cannot be reached at the moment.\n");
     assert.equal(standby.served + standby.refused, 0);
     endpoint.mode = "works";
@@ -540,6 +544,7 @@ check("a standby that does not answer is a short 502", async ({ visit, standby }
   assert.equal(status, 502);
   assert.equal(headers["retry-after"], "5");
   assert.equal(text, "The standby of this site does not answer.\n");
+  assert.equal(headers["x-pilotlight"], "standby-unavailable");
   standby.server.closeAllConnections();
   standby.server.close();
   assert.equal((await visit("/")).status, 502);
@@ -573,7 +578,8 @@ for (const { statement, run, options } of checks) {
   const stage = await Stage.set(options);
   stage.visit = stage.visit.bind(stage);
   try {
-    await run(stage);
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error("does not end")), CHECK_TIMEOUT_MS).unref());
+    await Promise.race([run(stage), late]);
     stage.assertNothingLeaked();
     console.log(`ok      ${statement}`);
   } catch (error) {

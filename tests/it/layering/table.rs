@@ -69,6 +69,7 @@ pub const ROOMS: &[Room] = &[
         holds: &[
             "toggle/cloud_run.rs",
             "toggle/google.rs",
+            "toggle/google_id_token.rs",
             "toggle/google_key.rs",
             "toggle/google_token.rs",
             "toggle/iam_policy.rs",
@@ -84,6 +85,7 @@ pub const ROOMS: &[Room] = &[
             "toggle/cloudflare.rs",
             "toggle/page_rule.rs",
             "toggle/single_redirect.rs",
+            "toggle/worker_route.rs",
         ],
         may: &["core", "clock", "probe port", "toggle port", "toggle basics", "http"],
         why: "a vendor: its own port, the one client, and never another vendor",

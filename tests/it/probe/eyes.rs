@@ -1,12 +1,14 @@
 //! The visitor's, the standby's and the edge's eye: every view, met for real.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use pilotlight::core::{Breakage, Position, Sighting, View};
 use pilotlight::probe::edge::{EdgeEye, EdgeEyeSettings};
 use pilotlight::probe::standby::{StandbyEye, StandbyEyeSettings};
-use pilotlight::probe::visitor::{Door, VisitorEye, VisitorEyeSettings};
-use pilotlight::probe::{Look, Marker, Target, Way};
+use pilotlight::probe::visitor::{Door, Leads, VisitorEye, VisitorEyeSettings};
+use pilotlight::probe::{Look, Marker, Pass, Target, Way};
 
 use super::server::{Asked, Authority, Reply, Server, nobody, page};
 
@@ -60,6 +62,7 @@ impl Scene {
         let settings = VisitorEyeSettings {
             home: self.home_door(),
             standby: self.standby_door(),
+            leads: Leads::default(),
             timeout,
         };
         VisitorEye::new(settings).look().await
@@ -83,6 +86,7 @@ impl Scene {
         StandbyEye::new(StandbyEyeSettings {
             home: self.home_door(),
             standby: self.standby_door(),
+            pass: None,
             timeout,
             cold_timeout,
         })
@@ -153,6 +157,7 @@ async fn a_dead_or_wrongly_certified_standby_is_told_apart() {
     let mut settings = VisitorEyeSettings {
         home: scene.home_door(),
         standby: scene.standby_door(),
+        leads: Leads::default(),
         timeout: PATIENT,
     };
     settings.standby.way.connect_to = None;
@@ -285,6 +290,7 @@ async fn a_marker_in_the_page_is_read_as_well() {
     let mut settings = VisitorEyeSettings {
         home: scene.home_door(),
         standby: scene.standby_door(),
+        leads: Leads::default(),
         timeout: PATIENT,
     };
     settings.home.marker = Marker::Body("from home".into());
@@ -293,6 +299,7 @@ async fn a_marker_in_the_page_is_read_as_well() {
     let eye = StandbyEye::new(StandbyEyeSettings {
         home: settings.home,
         standby: settings.standby,
+        pass: None,
         timeout: PATIENT,
         cold_timeout: PATIENT,
     });
@@ -343,4 +350,82 @@ async fn the_edge_eye_asks_an_excluded_page_and_follows_nothing() {
     assert_eq!(scene.peek_within(PATIENT).await, View::EdgeBroken);
     let scene = Scene::new(living_edge(Reply::SayAndHang(String::new())), unused).await;
     assert_eq!(scene.peek_within(SHORT).await, View::EdgeLostHome(0));
+}
+
+#[tokio::test]
+async fn a_standby_in_place_of_home_is_told_by_its_own_pages() {
+    for (reply, view, redirect) in [
+        (page(200, &[STANDBY], "welcome"), View::Standby, Some(Position::On)),
+        (page(200, &[HOME], "welcome"), View::Home, Some(Position::Off)),
+        (
+            page(503, &["x-pilotlight: standby-unavailable"], "sorry"),
+            View::StandbyBroken(Breakage::Status(503)),
+            Some(Position::On),
+        ),
+        (page(404, &[], "whose?"), View::HomeBroken(404), None),
+        (page(522, &[], ""), View::EdgeLostHome(522), Some(Position::Off)),
+    ] {
+        let scene = Scene::new(living_edge(reply), unused).await;
+        let settings = VisitorEyeSettings {
+            home: scene.home_door(),
+            standby: scene.standby_door(),
+            leads: Leads::InPlace,
+            timeout: PATIENT,
+        };
+        let sighting = VisitorEye::new(settings).look().await;
+        assert_eq!((sighting.view, sighting.redirect), (view, redirect), "{view:?}");
+    }
+}
+
+#[tokio::test]
+async fn r16_a_pass_is_shown_to_the_closed_standby_and_to_nobody_it_redirects_to() {
+    let shows = |asked: &Asked| {
+        asked
+            .head
+            .to_lowercase()
+            .contains("\r\nx-serverless-authorization: bearer canary")
+    };
+    let authority = Authority::new();
+    let other = Server::tls(authority.serves("other.example"), |_| page(200, &[STANDBY], "")).await;
+    let away = format!("location: https://other.example:{}/", other.address.port());
+    let closed = move |asked: &Asked| match (shows(asked), asked.path()) {
+        (false, _) => page(403, &[], "forbidden"),
+        (true, "/") => page(302, &["location: /moved"], ""),
+        (true, _) => page(302, &[&away], ""),
+    };
+    let scene = Scene {
+        edge: Server::tls(authority.serves("site.example"), unused).await,
+        standby: Server::tls(authority.serves("standby.example"), closed).await,
+        authority,
+    };
+    let look = async |pass: Option<Pass>| {
+        let mut standby = scene.standby_door();
+        standby.way.resolver = scene
+            .authority
+            .way_by(|_| Ok(vec![Ipv4Addr::LOCALHOST.into()]))
+            .resolver;
+        let settings = StandbyEyeSettings {
+            home: scene.home_door(),
+            standby,
+            pass,
+            timeout: PATIENT,
+            cold_timeout: PATIENT,
+        };
+        StandbyEye::new(settings).look().await.view
+    };
+    assert_eq!(look(None).await, View::Shut);
+    assert_eq!(look(Some(Pass::new(|| None))).await, View::Shut, "no token yet");
+    let pass = Pass::new(|| Some(HeaderValue::from_static("Bearer canary")));
+    assert!(!format!("{pass:?}").contains("canary"));
+    assert_eq!(look(Some(pass)).await, View::Standby);
+    let paths: Vec<_> = scene
+        .standby
+        .asked()
+        .iter()
+        .filter(|asked| shows(asked))
+        .map(|asked| asked.path().to_owned())
+        .collect();
+    assert_eq!(paths, ["/", "/moved"]);
+    assert_eq!(other.asked().len(), 1);
+    assert!(!other.asked().iter().any(shows), "the pass went to another host");
 }

@@ -16,6 +16,7 @@ use pilotlight::toggle::monitoring::{Snooze, SnoozeSettings};
 use pilotlight::toggle::page_rule::{PageRule, PageRuleSettings};
 use pilotlight::toggle::single_redirect::{SingleRedirect, SingleRedirectSettings};
 use pilotlight::toggle::uptime_check::{UptimeCheck, UptimeCheckSettings};
+use pilotlight::toggle::worker_route::{WorkerRoute, WorkerRouteSettings};
 use pilotlight::toggle::{AskStandby, Meter, TellWall, Toggle};
 use serde_json::Value;
 
@@ -64,7 +65,7 @@ impl Bench {
         }
     }
 
-    fn wall() -> TellWall {
+    pub(crate) fn wall() -> TellWall {
         let clock = Clock::system();
         Arc::new(move || clock.wall())
     }
@@ -178,12 +179,27 @@ impl Bench {
         UptimeCheck::new(&settings, self.google(), Meter::new("google/sandbox"))
     }
 
+    pub(crate) fn worker_route(&self) -> WorkerRoute {
+        self.worker_route_of("standby")
+    }
+
+    pub(crate) fn worker_route_of(&self, script: &str) -> WorkerRoute {
+        let settings = WorkerRouteSettings {
+            zone_id: text(&self.config, &format!("/site/{SITE}/redirect/zone_id")),
+            pattern: format!("{SITE}.example/*"),
+            script: script.to_owned(),
+            excluded_paths: vec!["/healthz".to_owned()],
+        };
+        WorkerRoute::new(settings, self.cloudflare(), Meter::new("cloudflare/sandbox"))
+    }
+
     /// One toggle of every kind.
     pub(crate) fn every_kind(&self) -> Vec<Arc<dyn Toggle>> {
         vec![
             Arc::new(self.gate(self.google())),
             Arc::new(self.single_redirect()),
             Arc::new(self.page_rule()),
+            Arc::new(self.worker_route()),
             Arc::new(self.snooze(SnoozeSettings::LENGTH)),
             Arc::new(self.uptime_check()),
         ]

@@ -6,8 +6,10 @@ use std::time::Duration;
 use pilotlight::core::{FailureKind, Position};
 use pilotlight::http::{Http, HttpError, HttpSettings, Method, Request};
 use pilotlight::sandbox::{Api, Fault, FaultKind, OrgPolicy, Owner};
+use pilotlight::toggle::google_id_token::IdToken;
 use pilotlight::toggle::monitoring::SnoozeSettings;
 use pilotlight::toggle::{Resources, Toggle};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, SITE};
@@ -51,6 +53,7 @@ async fn r09_every_kind_goes_on_and_off_and_leaves_everything_else_as_it_was() {
             world.policy_json(SITE),
             world.ruleset_json(),
             world.page_rules_json(),
+            world.worker_routes_json(),
             check,
             world.alert_policy_json(SITE)
         ]))
@@ -252,6 +255,114 @@ async fn a_rule_that_was_made_anew_is_found_by_its_ref_and_a_deleted_one_is_miss
     assert_eq!(redirect.observe().await.unwrap_err().kind, FailureKind::Missing);
     bench.world.remove_ruleset();
     assert_eq!(redirect.observe().await.unwrap_err().kind, FailureKind::Missing);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_worker_route_that_was_made_anew_is_found_by_its_pattern_and_one_that_is_gone_is_made() {
+    let bench = Bench::start("worker-route-anew").await;
+    let redirect = bench.worker_route();
+    let pattern = format!("{SITE}.example/*");
+    let ours = |routes: &[Value]| routes.iter().position(|route| route["pattern"] == *pattern);
+    redirect.set(Position::On).await.unwrap();
+    bench.world.edit_worker_routes(|routes| {
+        let place = ours(routes).unwrap();
+        routes[place]["id"] = json!("0123456789abcdef0123456789abcdef");
+        routes[place]["request_limit_fail_open"] = json!(true);
+    });
+    let off = redirect.set(Position::Off).await.unwrap();
+    assert_eq!((off.configured, off.edited), (Some(Position::Off), false));
+    let routes = bench.world.worker_routes_json();
+    let kept = ours(routes.as_array().unwrap()).unwrap();
+    assert_eq!(
+        routes[kept]["request_limit_fail_open"], true,
+        "what becomes of too many requests stays"
+    );
+
+    bench.world.edit_worker_routes(|routes| {
+        routes.remove(ours(routes).unwrap());
+    });
+    bench.world.clear_journal();
+    assert_eq!(
+        redirect.set(Position::Off).await.unwrap().configured,
+        Some(Position::Off)
+    );
+    assert_eq!(bench.writes(), [], "no route is as good as one without a Worker");
+    assert_eq!(redirect.set(Position::On).await.unwrap().configured, Some(Position::On));
+    assert!(bench.world.redirect().effective);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn another_ones_worker_is_left_on_the_route_and_a_worker_that_is_not_there_is_told() {
+    let bench = Bench::start("foreign-worker").await;
+    let error = bench.worker_route_of("typo").set(Position::On).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Missing);
+    assert!(error.detail.contains("deploy it"), "{error}");
+
+    let redirect = bench.worker_route();
+    assert!(!redirect.observe().await.unwrap().edited);
+    bench
+        .world
+        .edit_worker_routes(|routes| routes[0]["script"] = json!("another"));
+    let observed = redirect.observe().await.unwrap();
+    assert_eq!((observed.configured, observed.edited), (Some(Position::Off), true));
+    bench.world.clear_journal();
+    assert_eq!(
+        redirect.set(Position::Off).await.unwrap().configured,
+        Some(Position::Off)
+    );
+    let error = redirect.set(Position::On).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Refused);
+    assert!(error.detail.contains("another Worker"), "{error}");
+    assert_eq!(bench.writes(), []);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_route_that_takes_the_acme_challenges_too_is_complained_of_and_its_loss_is_an_edit() {
+    let bench = Bench::start("worker-route-inspect").await;
+    let redirect = bench.worker_route();
+    assert_eq!(redirect.inspect().await.unwrap(), Vec::<String>::new());
+    assert!(!redirect.observe().await.unwrap().edited);
+    bench.world.edit_worker_routes(|routes| {
+        routes.retain(|route| route["pattern"] != format!("{SITE}.example/.well-known/*"));
+    });
+    let complaints = redirect.inspect().await.unwrap();
+    assert!(
+        matches!(&complaints[..], [one] if one.contains("/.well-known/")),
+        "{complaints:?}"
+    );
+    assert!(redirect.observe().await.unwrap().edited);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_id_token_is_fetched_ahead_and_good_for_its_audience_from_both_sources() {
+    let bench = Bench::start("id-token").await;
+    for client in [bench.google(), bench.google_by_metadata()] {
+        let audience = format!("https://{SITE}-standby.example");
+        let token = IdToken::new(client.tokens().clone(), audience, Bench::wall());
+        assert!(token.get().is_none(), "asking never waits");
+        let again = token.refresh().await.unwrap();
+        assert!(
+            again > Duration::from_secs(3000) && again < Duration::from_secs(3600),
+            "{again:?}"
+        );
+        let first = token.get().unwrap();
+        assert!(bench.world.lets_in(SITE, first.expose_secret()));
+        assert!(!bench.world.lets_in(SITE, "e30.e30.e30"));
+        for api in [Api::Token, Api::Metadata] {
+            bench.world.inject(Fault::always(api, FaultKind::ServerErrorHtml(503)));
+        }
+        token.refresh().await.unwrap_err();
+        assert_eq!(
+            token.get().unwrap().expose_secret(),
+            first.expose_secret(),
+            "the old one is still good"
+        );
+        bench.world.clear_faults();
+    }
     bench.stop().await;
 }
 
