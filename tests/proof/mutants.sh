@@ -101,7 +101,7 @@ $(stale)"
 STATUS=0
 # shellcheck disable=SC2086
 cargo mutants -d "$CRATE" --file "src/core/*.rs" --gitignore=false --cap-lints=true --colors=never --output "$ROOM" \
-    --jobs "${PILOTLIGHT_MUTANTS_JOBS:-2}" --timeout 30 --build-timeout 300 --no-shuffle $OPTIONS -- -- "${FAIL_FAST[@]}" || STATUS=$?
+    --jobs "${PILOTLIGHT_MUTANTS_JOBS:-2}" --timeout 90 --build-timeout 300 --no-shuffle $OPTIONS -- -- "${FAIL_FAST[@]}" || STATUS=$?
 case $STATUS in
 0 | 2 | 3) ;;
 *) fail "cargo-mutants ended with $STATUS: core's own tests fail without any mutant, or it could not work, see $OUT/log" ;;
