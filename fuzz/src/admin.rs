@@ -45,9 +45,12 @@ thread_local! {
 /// Runs one input: what a client sends.
 pub fn try_one(data: &[u8]) {
     RIG.with(|rig| {
-        let answers = rig.runtime.block_on(converse(rig, data));
+        let (answers, now) = rig.runtime.block_on(async {
+            let answers = converse(rig, data).await;
+            (answers, rig.clock.wall())
+        });
         let commands = std::mem::take(&mut *rig.given.lock().unwrap_or_else(PoisonError::into_inner));
-        check(data, &answers, &commands, rig.clock.wall());
+        check(data, &answers, &commands, now);
     });
 }
 

@@ -61,6 +61,8 @@ impl Look for VisitorEye {
             sleep(took).await;
             if redirect == Some(Position::On) {
                 lock(&self.0).knows_on(self.1);
+            } else if view == View::Home {
+                lock(&self.0).sites[self.1].visited_at = Instant::now();
             }
             Sighting { view, redirect, took }
         })

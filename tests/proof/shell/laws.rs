@@ -31,7 +31,8 @@ pub enum Law {
     /// At most one call is in flight per object; warming a connection is none.
     OneInFlight,
     /// Visitors are sent away only while the references shine (or did so within their longest pause) or home itself answers the origin
-    /// eye, and home only while home answers, unless an operator ordered it. What is found at start is adopted, and no decision.
+    /// eye, and home only while home answers the origin eye or visitors, unless an operator ordered it. What is found at start is
+    /// adopted, and no decision.
     NoSwitchWhileBlind,
     /// While paused nothing is written. An operation that had begun before ends as it would, within its deadline: it cannot be called back.
     PausedMeansNoWrites,

@@ -19,6 +19,8 @@ const ROUND: Duration = Duration::from_secs(25);
 const REFERENCES_LAST: Duration = Duration::from_secs(75);
 /// Home's answer to the origin eye proves our line as well: the page is broken then, or the edge has lost home.
 const ANSWERS_LAST: Duration = Duration::from_secs(10);
+/// A visitor's look at home is taken once a minute, and not at the very moment of the decision.
+const VISITS_LAST: Duration = Duration::from_secs(75);
 /// At start the switches are read and found states adopted; that is no decision.
 const FINDING: Duration = Duration::from_secs(60);
 
@@ -84,7 +86,8 @@ impl World {
             Route::Standby => {
                 self.shone_at.elapsed() <= REFERENCES_LAST || watched.answered_at.elapsed() <= ANSWERS_LAST
             }
-            Route::Origin => watched.answered_at.elapsed() <= ROUND,
+            // With only our own way to home broken, its visitors are the ones who know.
+            Route::Origin => watched.answered_at.elapsed() <= ROUND || watched.visited_at.elapsed() <= VISITS_LAST,
         };
         if !sees && !ordered && !finding && status.mode == Mode::Auto {
             let detail = format!("{} goes to {}", SITES[site], status.route.label());

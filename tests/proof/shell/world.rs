@@ -99,6 +99,8 @@ pub struct Watched {
     pub turned_at: Instant,
     /// When home's answer last reached the origin eye.
     pub answered_at: Instant,
+    /// When a visitor's look last saw home.
+    pub visited_at: Instant,
 }
 
 impl Watched {
@@ -215,6 +217,7 @@ impl World {
             refused_at: None,
             turned_at: now,
             answered_at: now,
+            visited_at: now,
         };
         Self {
             kind,
