@@ -1,6 +1,8 @@
 //! DESIGN section 4, rules 11 to 13 (and what of 14 is core's): retries, drift, orphans, pins, pauses, notices.
 
-use pilotlight::core::{DriftPolicy, Event, Failback, Failure, FailureKind, Order, Policy, Position, Route, What};
+use pilotlight::core::{
+    ClockCheck, DriftPolicy, Event, Failback, Failure, FailureKind, Order, Policy, Position, Reflection, Route, What,
+};
 
 use crate::support::model::{
     CLEAR, DARK, Fate, GATE, Home, REDIRECT, SILENCE, Standby, failed_over, failed_over_with, find, healthy,
@@ -301,6 +303,22 @@ fn r13_after_a_restart_a_reference_confirms_the_clock_before_a_pin_ends() {
     assert_eq!(world.controller.status(world.clock()).mode.label(), "paused");
     world.mirror = CLEAR;
     assert!(world.run_until(secs(65), |world| world.was_told("override_ended")));
+}
+
+/// Home answers before the references do: that proves no wall clock.
+#[test]
+fn r13_after_a_restart_with_a_wrong_clock_no_pin_ends_although_home_is_seen() {
+    let mut world = healthy();
+    world.command(Order::Pause, 600);
+    world.run(secs(60));
+    world.jump_wall(86_400);
+    world.mirror = Reflection {
+        clock: ClockCheck::Contradicts,
+        ..CLEAR
+    };
+    world.crash_and_restart();
+    world.run(secs(1200));
+    assert!(!world.was_told("override_ended"), "{:?}", world.told());
 }
 
 #[test]
