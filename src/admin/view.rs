@@ -144,7 +144,7 @@ pub struct ToggleView {
     pub effective: Option<String>,
     /// What was proven from a visitor's seat.
     pub verified: Option<String>,
-    /// Whether another site keeps it on.
+    /// Whether another site or its owner keeps it on.
     pub held_by_other: bool,
     /// Whether an operation is in flight.
     pub busy: bool,

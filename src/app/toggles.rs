@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::config::{Gate, Redirect, Silence, Site};
+use crate::config::{Gate, GateMode, Redirect, Silence, Site};
 use crate::core::{Role, ToggleKey};
 use crate::probe::Look;
 use crate::toggle::cloud_run::{CloudRunGate, CloudRunSettings};
+use crate::toggle::invoker_check::InvokerCheckGate;
 use crate::toggle::monitoring::{Snooze, SnoozeSettings};
+use crate::toggle::open_gate::OpenGate;
 use crate::toggle::page_rule::{PageRule, PageRuleSettings};
 use crate::toggle::single_redirect::{SingleRedirect, SingleRedirectSettings};
 use crate::toggle::uptime_check::{UptimeCheck, UptimeCheckSettings};
@@ -40,6 +42,7 @@ pub(super) fn build_toggles(site: &Site, shared: &Shared, standby: Arc<dyn Look>
 
 pub(super) fn build_gate(gate: &Gate, shared: &Shared, standby: Arc<dyn Look>) -> anyhow::Result<Arc<dyn Toggle>> {
     let Gate::CloudRun {
+        mode,
         google,
         project,
         region,
@@ -56,12 +59,12 @@ pub(super) fn build_gate(gate: &Gate, shared: &Shared, standby: Arc<dyn Look>) -
         let standby = Arc::clone(&standby);
         Box::pin(async move { standby.look().await })
     });
-    Ok(Arc::new(CloudRunGate::new(
-        &settings,
-        client.clone(),
-        ask,
-        shared.resources.meter(&google_label(google)),
-    )))
+    let (client, meter) = (client.clone(), shared.resources.meter(&google_label(google)));
+    Ok(match mode {
+        GateMode::Iam => Arc::new(CloudRunGate::new(&settings, client, ask, meter)),
+        GateMode::InvokerCheck => Arc::new(InvokerCheckGate::new(&settings, client, ask, meter)),
+        GateMode::Open => Arc::new(OpenGate::new(&settings, client, ask, meter)),
+    })
 }
 
 pub(super) fn build_redirect(redirect: &Redirect, shared: &Shared) -> anyhow::Result<Arc<dyn Toggle>> {

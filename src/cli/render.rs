@@ -151,7 +151,7 @@ fn switch(toggle: &ToggleView) -> String {
         text.push_str("; in motion");
     }
     if toggle.held_by_other {
-        text.push_str("; another site keeps it on");
+        text.push_str("; another site or its owner keeps it on");
     }
     if let Some(failing) = &toggle.failing {
         let since = toggle.failing_since.as_deref().unwrap_or("now");

@@ -24,8 +24,8 @@ use std::time::Duration;
 pub use complaint::{Complaint, Complaints};
 pub use inspector::Surroundings;
 pub use settings::{
-    Admin, CloudflareCredential, Config, Coverage, Daemon, Gate, GoogleCredential, GoogleKind, HostPort, Listen,
-    LogFormat, Marker, Probe, ProbePath, Redirect, Reference, References, Silence, Site, Standby, Url, Visitor,
+    Admin, CloudflareCredential, Config, Coverage, Daemon, Gate, GateMode, GoogleCredential, GoogleKind, HostPort,
+    Listen, LogFormat, Marker, Probe, ProbePath, Redirect, Reference, References, Silence, Site, Standby, Url, Visitor,
     Webhook,
 };
 
@@ -152,6 +152,7 @@ fn build(inspector: &mut Inspector<'_>, raw: &raw::Raw) -> Option<Config> {
     };
     let sites = named(&raw.site, |name, raw| site::build(inspector, credentials, name, raw));
     rules::one_rule_each(inspector, &raw.site);
+    rules::one_mode_each(inspector, &raw.site);
     if raw.site.is_empty() {
         inspector.complain(
             &KeyPath(vec![Step::from("site")]),

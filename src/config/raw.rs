@@ -326,6 +326,7 @@ impl Default for Timing {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Gate {
     pub(super) kind: Option<GateKind>,
+    pub(super) mode: GateMode,
     pub(super) google: Option<String>,
     pub(super) project: Option<String>,
     pub(super) region: Option<String>,
@@ -336,6 +337,15 @@ pub(super) struct Gate {
 #[serde(rename_all = "snake_case")]
 pub(super) enum GateKind {
     CloudRun,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum GateMode {
+    #[default]
+    Iam,
+    InvokerCheck,
+    Open,
 }
 
 /// `[site.NAME.redirect]`

@@ -301,3 +301,22 @@ pub(super) fn one_rule_each(inspector: &mut Inspector<'_>, sites: &BTreeMap<Stri
         }
     }
 }
+
+/// Sites that share a service share one way to open it: the first one's would drive it for all.
+pub(super) fn one_mode_each(inspector: &mut Inspector<'_>, sites: &BTreeMap<String, Table<raw::Site>>) {
+    let mut modes: BTreeMap<[&str; 3], (&str, raw::GateMode)> = BTreeMap::new();
+    for (name, site) in sites {
+        let Some(gate) = &site.gate else { continue };
+        let (Some(project), Some(region), Some(service)) = (&gate.project, &gate.region, &gate.service) else {
+            continue;
+        };
+        let (first, mode) = *modes.entry([project, region, service]).or_insert((name, gate.mode));
+        if mode != gate.mode {
+            inspector.complain(
+                &KeyPath::of(&["site", name, "gate", "mode"]),
+                format!("is not the mode of site.{first}'s gate, which is the same service"),
+                "give both the same mode",
+            );
+        }
+    }
+}

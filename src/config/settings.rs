@@ -300,8 +300,10 @@ pub enum Reference {
 /// Public access to a standby.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// A Cloud Run service's invoker role.
+    /// A Cloud Run service.
     CloudRun {
+        /// How it is opened.
+        mode: GateMode,
         /// The name of the Google credential.
         google: String,
         /// The project's id or number.
@@ -311,6 +313,17 @@ pub enum Gate {
         /// The service.
         service: String,
     },
+}
+
+/// How a Cloud Run service is opened to the public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateMode {
+    /// `allUsers` gets the invoker role.
+    Iam,
+    /// The service's invoker check is switched off.
+    InvokerCheck,
+    /// It is open always; nobody switches it.
+    Open,
 }
 
 /// What sends visitors to a standby.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::inspector::Inspector;
 use super::raw;
 use super::rules;
-use super::settings::{Coverage, Gate, Redirect, Silence};
+use super::settings::{Coverage, Gate, GateMode, Redirect, Silence};
 use super::source::KeyPath;
 use super::table::Table;
 use super::value;
@@ -38,6 +38,11 @@ pub(super) fn gate(
     let service = inspector.identifier(&path.join("service"), raw.service.as_ref(), "write the service's name");
     match kind? {
         raw::GateKind::CloudRun => Some(Gate::CloudRun {
+            mode: match raw.mode {
+                raw::GateMode::Iam => GateMode::Iam,
+                raw::GateMode::InvokerCheck => GateMode::InvokerCheck,
+                raw::GateMode::Open => GateMode::Open,
+            },
             google: google?,
             project: project?,
             region: region?,

@@ -7,7 +7,8 @@ use super::time::{Alarms, Instant};
 use super::toggles::{Position, Role, Route, ToggleKey};
 
 impl Reconciler {
-    /// Computes where each toggle should be. Returns those that were found on and that nobody remembers: they are put off.
+    /// Computes where each toggle should be. Returns those that were found on and that nobody remembers: they are put off, unless somebody
+    /// else holds them on.
     pub fn desire(&mut self, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<ToggleKey> {
         let mut unexplained = Vec::new();
         let redirect = self.desired_redirect(wish, policy, alarms);
@@ -24,7 +25,8 @@ impl Reconciler {
                 },
             };
             if let Some(position) = position {
-                let found_on = switch.configured() == Some(Position::On);
+                let found = switch.trusted();
+                let found_on = found.configured == Some(Position::On) && !found.held_by_other;
                 if switch.desired().is_none() && position == Position::Off && found_on {
                     unexplained.push(switch.key());
                 }

@@ -104,7 +104,7 @@ pub struct Observed {
     pub effective: Option<Position>,
     /// The position ends by itself after this time unless it is set again (a snooze).
     pub lapses_in: Option<Duration>,
-    /// Another site on the same resource wants it `On`: it stays on although this one wants it `Off`.
+    /// Another site on the same resource wants it `On`, or its owner keeps it so: it stays on although this one wants it `Off`.
     pub held_by_other: bool,
     /// Somebody changed the object in another way than on or off since it was last seen.
     pub edited: bool,

@@ -12,10 +12,11 @@ use super::world::{PROJECT, State};
 
 /// What the sandbox's two roles on a service contain.
 const GATE_ROLE: &str = "projects/sandbox-project/roles/pilotlightGate";
-const GATE_ROLE_HOLDS: [&str; 4] = [
+const GATE_ROLE_HOLDS: [&str; 5] = [
     "run.services.get",
     "run.services.getIamPolicy",
     "run.services.setIamPolicy",
+    "run.services.update",
     "run.revisions.get",
 ];
 const NEVER_SET: &str = "ACAB";

@@ -41,11 +41,12 @@ impl Claims {
         }
     }
 
-    /// What was read, as `site` is to understand it: on because of another site, or not.
+    /// What was read, as `site` is to understand it: on because of another site or of its owner, or not.
     #[must_use]
     pub fn tell(&self, site: &str, observed: Observed) -> Observed {
         Observed {
-            held_by_other: observed.configured == Some(Position::On) && self.held_against(site),
+            held_by_other: observed.configured == Some(Position::On)
+                && (observed.held_by_other || self.held_against(site)),
             ..observed
         }
     }
@@ -96,5 +97,10 @@ mod tests {
         assert!(claims.tell("a", is(Position::On)).held_by_other);
         assert!(!claims.tell("a", is(Position::Off)).held_by_other);
         assert!(!claims.tell("b", is(Position::On)).held_by_other, "b holds it itself");
+        let kept = Observed {
+            held_by_other: true,
+            ..is(Position::On)
+        };
+        assert!(claims.tell("b", kept).held_by_other, "its owner keeps it on");
     }
 }

@@ -1,4 +1,4 @@
-//! The gate of kind `cloud_run`: `allUsers` in the service's unconditional `roles/run.invoker` binding.
+//! The gate of kind `cloud_run` in mode `iam`: `allUsers` in the service's unconditional `roles/run.invoker` binding.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::iam_policy::{LastPolicy, Policy};
 use super::meter::Meter;
 use super::{AskStandby, CallKind, ResourceKey, Toggle, ToggleError};
 
-const AUDIENCE: &str = "https://run.googleapis.com/";
+pub(super) const AUDIENCE: &str = "https://run.googleapis.com/";
 
 const READ: &str = "cloud run: read the policy";
 const WRITE: &str = "cloud run: write the policy";
@@ -35,28 +35,34 @@ pub struct CloudRunSettings {
     pub service: String,
 }
 
-/// The gate.
-pub struct CloudRunGate {
-    key: ResourceKey,
-    base_url: String,
+/// A service as every mode of the gate reaches it.
+pub(super) struct Service {
+    pub(super) key: ResourceKey,
+    pub(super) base_url: String,
+    /// Where the region's operations are.
+    pub(super) operations_url: String,
     resource_url: String,
     client: GoogleClient,
     ask: AskStandby,
-    meter: Meter,
+    pub(super) meter: Meter,
+}
+
+/// The gate.
+pub struct CloudRunGate {
+    service: Service,
     last: LastPolicy,
 }
 
 impl fmt::Debug for CloudRunGate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudRunGate")
-            .field("key", &self.key)
+            .field("key", &self.service.key)
             .finish_non_exhaustive()
     }
 }
 
-impl CloudRunGate {
-    /// A gate that learns its effective position through `ask`.
-    pub fn new(settings: &CloudRunSettings, client: GoogleClient, ask: AskStandby, meter: Meter) -> Self {
+impl Service {
+    pub(super) fn new(settings: &CloudRunSettings, client: GoogleClient, ask: AskStandby, meter: Meter) -> Self {
         let CloudRunSettings {
             base_url,
             project,
@@ -65,11 +71,10 @@ impl CloudRunGate {
         } = settings;
         let object = format!("cloud_run/{project}/{region}/{service}");
         let base_url = base_url.trim_end_matches('/').to_owned();
-        let resource_url = format!(
-            "{base_url}/v2/projects/{}/locations/{}/services/{}",
+        let region_url = format!(
+            "{base_url}/v2/projects/{}/locations/{}",
             segment(project),
-            segment(region),
-            segment(service)
+            segment(region)
         );
         Self {
             key: ResourceKey {
@@ -77,41 +82,89 @@ impl CloudRunGate {
                 object,
                 credential: meter.credential().to_owned(),
             },
+            resource_url: format!("{region_url}/services/{}", segment(service)),
+            operations_url: format!("{region_url}/operations"),
             base_url,
-            resource_url,
             client,
             ask,
             meter,
+        }
+    }
+
+    /// Reads the service, or what `rest` names of it.
+    pub(super) async fn get(&self, doing: &'static str, kind: CallKind, rest: &str) -> Result<Value, ToggleError> {
+        let url = format!("{}{rest}", self.resource_url);
+        self.get_url(doing, kind, &url).await
+    }
+
+    pub(super) async fn get_url(&self, doing: &'static str, kind: CallKind, url: &str) -> Result<Value, ToggleError> {
+        let call = GoogleCall {
+            doing,
+            kind,
+            audience: AUDIENCE,
+            method: Method::GET,
+            url,
+            body: None,
+        };
+        Ok(self.client.call(&self.meter, call).await?.value)
+    }
+
+    pub(super) async fn get_policy(&self, kind: CallKind) -> Result<Value, ToggleError> {
+        self.get(READ, kind, ":getIamPolicy?options.requestedPolicyVersion=3")
+            .await
+    }
+
+    pub(super) async fn send(
+        &self,
+        doing: &'static str,
+        method: Method,
+        rest: &str,
+        body: Value,
+    ) -> Result<Value, ToggleError> {
+        let call = GoogleCall {
+            doing,
+            kind: CallKind::Write,
+            audience: AUDIENCE,
+            method,
+            url: &format!("{}{rest}", self.resource_url),
+            body: Some(body),
+        };
+        Ok(self.client.call(&self.meter, call).await?.value)
+    }
+
+    /// Two answers in a row have to agree: while a change propagates, front ends disagree.
+    pub(super) async fn effective(&self) -> Option<Position> {
+        let ask_twice = async {
+            let first = passes((self.ask)().await.view)?;
+            let second = passes((self.ask)().await.view)?;
+            (first == second).then_some(first)
+        };
+        tokio::time::timeout(ASK_PATIENCE, ask_twice).await.ok().flatten()
+    }
+
+    pub(super) async fn warm(&self) {
+        self.client.warm(AUDIENCE, &self.base_url).await;
+    }
+}
+
+impl CloudRunGate {
+    /// A gate that learns its effective position through `ask`.
+    pub fn new(settings: &CloudRunSettings, client: GoogleClient, ask: AskStandby, meter: Meter) -> Self {
+        Self {
+            service: Service::new(settings, client, ask, meter),
             last: LastPolicy::default(),
         }
     }
 
     async fn read(&self, kind: CallKind) -> Result<Policy, ToggleError> {
-        let url = format!("{}:getIamPolicy?options.requestedPolicyVersion=3", self.resource_url);
-        let call = GoogleCall {
-            doing: READ,
-            kind,
-            audience: AUDIENCE,
-            method: Method::GET,
-            url: &url,
-            body: None,
-        };
-        let reply = self.client.call(&self.meter, call).await?;
-        self.parse(READ, reply.value)
+        let policy = self.service.get_policy(kind).await?;
+        self.parse(READ, policy)
     }
 
     async fn write(&self, policy: Policy, wanted: Position) -> Result<Observed, ToggleError> {
-        let url = format!("{}:setIamPolicy", self.resource_url);
-        let call = GoogleCall {
-            doing: WRITE,
-            kind: CallKind::Write,
-            audience: AUDIENCE,
-            method: Method::POST,
-            url: &url,
-            body: Some(json!({ "policy": policy.into_json() })),
-        };
-        let reply = self.client.call(&self.meter, call).await?;
-        let written = self.parse(WRITE, reply.value)?;
+        let body = json!({ "policy": policy.into_json() });
+        let answer = self.service.send(WRITE, Method::POST, ":setIamPolicy", body).await?;
+        let written = self.parse(WRITE, answer)?;
         if written.position() != wanted {
             let detail = "the service took the policy, but its answer shows the old position";
             return Err(ToggleError::new(FailureKind::NotApplied, WRITE, detail));
@@ -125,22 +178,12 @@ impl CloudRunGate {
     }
 
     async fn observe_both(&self) -> Result<Observed, ToggleError> {
-        let effective = async { Ok(self.effective().await) };
+        let effective = async { Ok(self.service.effective().await) };
         let (policy, effective) = tokio::try_join!(self.read(CallKind::Routine), effective)?;
         Ok(Observed {
             effective,
             ..configured(policy.position())
         })
-    }
-
-    /// Two answers in a row have to agree: while a change propagates, front ends disagree.
-    async fn effective(&self) -> Option<Position> {
-        let ask_twice = async {
-            let first = passes((self.ask)().await.view)?;
-            let second = passes((self.ask)().await.view)?;
-            (first == second).then_some(first)
-        };
-        tokio::time::timeout(ASK_PATIENCE, ask_twice).await.ok().flatten()
     }
 
     /// The effective position is not waited for: it follows within minutes, and core asks for the proof itself.
@@ -162,7 +205,7 @@ impl CloudRunGate {
 
 impl Toggle for CloudRunGate {
     fn key(&self) -> &ResourceKey {
-        &self.key
+        &self.service.key
     }
 
     fn kind(&self) -> &'static str {
@@ -178,11 +221,11 @@ impl Toggle for CloudRunGate {
     }
 
     fn may_observe(&self) -> bool {
-        self.meter.allows(CallKind::Routine)
+        self.service.meter.allows(CallKind::Routine)
     }
 
     fn warm(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.client.warm(AUDIENCE, &self.base_url))
+        Box::pin(self.service.warm())
     }
 }
 
@@ -194,7 +237,7 @@ const fn passes(view: View) -> Option<Position> {
     }
 }
 
-fn configured(position: Position) -> Observed {
+pub(super) fn configured(position: Position) -> Observed {
     Observed {
         configured: Some(position),
         ..Observed::default()

@@ -100,6 +100,52 @@ impl GoogleClient {
     }
 }
 
+/// What to do about a refusal for good that Google words for another reader (google.md sections 1.3 and 1.4).
+fn remedy(word: &str, message: &str) -> Option<&'static str> {
+    if message.contains("permitted customer") || message.contains("allowedPolicyMemberDomains") {
+        return Some(
+            "an organization policy forbids allUsers here (domain restricted sharing): write gate.mode = \"invoker_check\", \
+             or keep the standby always open with a small maxInstanceCount and write gate.mode = \"open\"",
+        );
+    }
+    if message.contains("requireInvokerIam") {
+        return Some("an organization policy wants the invoker check to stay on: write gate.mode = \"iam\"");
+    }
+    (word == "ALREADY_EXISTS" && message.contains("Revision named")).then_some(
+        "the service's template pins a revision's name, so every change of the service is refused: deploy it without a revision name or \
+         suffix, or write gate.mode = \"iam\"",
+    )
+}
+
+/// How a long-running operation failed: its `error` holds a number of `google.rpc.Code`, whatever the HTTP status was.
+pub(super) fn operation_failure(doing: &'static str, error: &Value) -> ToggleError {
+    let code = error.get("code").and_then(Value::as_u64).unwrap_or_default();
+    let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    let word = match code {
+        1 => "CANCELLED",
+        3 => "INVALID_ARGUMENT",
+        4 => "DEADLINE_EXCEEDED",
+        5 => "NOT_FOUND",
+        6 => "ALREADY_EXISTS",
+        7 => "PERMISSION_DENIED",
+        8 => "RESOURCE_EXHAUSTED",
+        9 => "FAILED_PRECONDITION",
+        10 => "ABORTED",
+        11 => "OUT_OF_RANGE",
+        12 => "UNIMPLEMENTED",
+        13 => "INTERNAL",
+        14 => "UNAVAILABLE",
+        16 => "UNAUTHENTICATED",
+        _ => "UNKNOWN",
+    };
+    let said = Status {
+        message: message.to_owned(),
+        word: word.to_owned(),
+        details: Vec::new(),
+    };
+    ToggleError::new(kind_of(200, &said), doing, &said.words(200))
+}
+
 fn read(doing: &'static str, answer: &Answer) -> Result<GoogleReply, ToggleError> {
     if !answer.is_success() {
         return Err(refusal(doing, answer));
@@ -141,10 +187,8 @@ impl Status {
     }
 
     fn words(&self, http_status: u16) -> String {
-        if self.message.contains("permitted customer") {
-            return "an organization policy forbids allUsers here (domain restricted sharing): allow it for this project, \
-                    or keep the standby always open with a small maxInstanceCount"
-                .to_owned();
+        if let Some(remedy) = remedy(&self.word, &self.message) {
+            return remedy.to_owned();
         }
         let message = if self.message.is_empty() {
             "no reason given"
@@ -271,6 +315,36 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.kind, FailureKind::Refused);
         assert!(error.detail.contains("domain restricted sharing"), "{error}");
+        assert!(error.detail.contains("gate.mode = \"invoker_check\""), "{error}");
+    }
+
+    #[test]
+    fn a_pinned_revision_is_no_concurrent_change_and_tells_the_way_out() {
+        let refused = |word, message| read("test", &answer(409, &envelope(word, message).to_string())).unwrap_err();
+        let pinned = "Revision named 'standby-7' with different configuration already exists.";
+        let error = refused("ALREADY_EXISTS", pinned);
+        assert_eq!(error.kind, FailureKind::Refused);
+        assert!(error.detail.contains("pins a revision's name"), "{error}");
+        let error = refused("ABORTED", "There were concurrent policy changes.");
+        assert_eq!(error.kind, FailureKind::Conflict);
+        assert!(error.detail.contains("concurrent"), "{error}");
+    }
+
+    #[test]
+    fn an_operations_error_goes_by_its_own_number() {
+        for (code, expected) in [
+            (5, FailureKind::Missing),
+            (7, FailureKind::Denied),
+            (8, FailureKind::Limited),
+            (9, FailureKind::Refused),
+            (10, FailureKind::Conflict),
+            (14, FailureKind::Unavailable),
+            (99, FailureKind::Unavailable),
+        ] {
+            let error = operation_failure("test", &json!({"code": code, "message": "words"}));
+            assert_eq!(error.kind, expected, "{code}");
+            assert!(error.detail.contains("words"), "{error}");
+        }
     }
 
     #[test]

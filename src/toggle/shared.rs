@@ -142,6 +142,7 @@ impl Object {
         (lapses_in != Some(Duration::ZERO)).then_some(Observed {
             configured: seen.configured,
             lapses_in,
+            held_by_other: seen.held_by_other,
             ..Observed::default()
         })
     }

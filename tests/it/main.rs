@@ -32,6 +32,7 @@ mod documents;
 mod driver;
 mod driver_rig;
 mod faults;
+mod gate_modes;
 mod house;
 mod layering;
 mod many_sites;

@@ -210,6 +210,16 @@ fn r12_a_gate_that_another_site_needs_stays_open_in_peace() {
 }
 
 #[test]
+fn r12_a_gate_that_its_owner_keeps_open_is_no_orphan() {
+    let mut world = healthy();
+    world.remote(GATE).held = true;
+    world.meddle(GATE, Position::On);
+    world.run(secs(3600));
+    assert_eq!(world.told(), Vec::<&str>::new());
+    assert_eq!(world.position(GATE), Position::On);
+}
+
+#[test]
 fn r12_our_own_late_write_is_no_drift() {
     for policy in [policy(), report()] {
         let mut world = failed_over_with(policy, Home::Silent);

@@ -7,6 +7,7 @@ mod cloudflare;
 mod credentials;
 mod generated;
 mod google;
+mod modes;
 mod provider;
 mod sandbox;
 mod support;

@@ -12,7 +12,9 @@ use pilotlight::toggle::cloud_run::{CloudRunGate, CloudRunSettings};
 use pilotlight::toggle::cloudflare::CloudflareClient;
 use pilotlight::toggle::google::GoogleClient;
 use pilotlight::toggle::google_token::TokenSource;
+use pilotlight::toggle::invoker_check::InvokerCheckGate;
 use pilotlight::toggle::monitoring::{Snooze, SnoozeSettings};
+use pilotlight::toggle::open_gate::OpenGate;
 use pilotlight::toggle::page_rule::{PageRule, PageRuleSettings};
 use pilotlight::toggle::single_redirect::{SingleRedirect, SingleRedirectSettings};
 use pilotlight::toggle::uptime_check::{UptimeCheck, UptimeCheckSettings};
@@ -99,15 +101,28 @@ impl Bench {
         )
     }
 
-    pub(crate) fn gate(&self, client: GoogleClient) -> CloudRunGate {
+    fn service(&self) -> CloudRunSettings {
         let of = |key| text(&self.config, &format!("/site/{SITE}/gate/{key}"));
-        let settings = CloudRunSettings {
+        CloudRunSettings {
             base_url: text(&self.config, "/google/sandbox/run_url"),
             project: of("project"),
             region: of("region"),
             service: of("service"),
-        };
-        CloudRunGate::new(&settings, client, self.ask(), Meter::new("google/sandbox"))
+        }
+    }
+
+    pub(crate) fn gate(&self, client: GoogleClient) -> CloudRunGate {
+        CloudRunGate::new(&self.service(), client, self.ask(), Meter::new("google/sandbox"))
+    }
+
+    pub(crate) fn invoker_check(&self) -> InvokerCheckGate {
+        let meter = Meter::new("google/sandbox");
+        InvokerCheckGate::new(&self.service(), self.google(), self.ask(), meter)
+    }
+
+    pub(crate) fn open_gate(&self) -> OpenGate {
+        let meter = Meter::new("google/sandbox");
+        OpenGate::new(&self.service(), self.google(), self.ask(), meter)
     }
 
     /// What visitors of the standby get.
@@ -197,6 +212,7 @@ impl Bench {
     pub(crate) fn every_kind(&self) -> Vec<Arc<dyn Toggle>> {
         vec![
             Arc::new(self.gate(self.google())),
+            Arc::new(self.invoker_check()),
             Arc::new(self.single_redirect()),
             Arc::new(self.page_rule()),
             Arc::new(self.worker_route()),
