@@ -8,6 +8,9 @@ use crate::config::{Gate, GateMode, Redirect, Silence, Site};
 use crate::core::{Role, ToggleKey};
 use crate::probe::Look;
 use crate::toggle::cloud_run::{CloudRunGate, CloudRunSettings};
+use crate::toggle::cloudflare::CloudflareClient;
+use crate::toggle::exec::Exec;
+use crate::toggle::google::GoogleClient;
 use crate::toggle::invoker_check::InvokerCheckGate;
 use crate::toggle::monitoring::{Snooze, SnoozeSettings};
 use crate::toggle::open_gate::OpenGate;
@@ -15,7 +18,7 @@ use crate::toggle::page_rule::{PageRule, PageRuleSettings};
 use crate::toggle::single_redirect::{SingleRedirect, SingleRedirectSettings};
 use crate::toggle::uptime_check::{UptimeCheck, UptimeCheckSettings};
 use crate::toggle::worker_route::{WorkerRoute, WorkerRouteSettings};
-use crate::toggle::{AskStandby, Toggle};
+use crate::toggle::{AskStandby, Meter, Toggle};
 
 use super::Shared;
 use super::credentials::{cloudflare_label, google_label, wall};
@@ -29,25 +32,46 @@ pub(super) fn build_toggles(site: &Site, shared: &Shared, standby: Arc<dyn Look>
         toggles.push((ToggleKey { role, index }, handle));
     };
     if let Some(gate) = &site.gate {
-        add(Role::Gate, 0, build_gate(gate, shared, standby)?);
+        add(Role::Gate, 0, build_gate(gate, site, shared, standby)?);
     }
     if let Some(redirect) = &site.redirect {
-        add(Role::Redirect, 0, build_redirect(redirect, shared)?);
+        add(Role::Redirect, 0, build_redirect(redirect, site, shared)?);
     }
     for (index, silence) in (0_u8..).zip(&site.silences) {
-        add(Role::Silence, index, build_silence(silence, site, shared)?);
+        add(Role::Silence, index, build_silence(silence, index, site, shared)?);
     }
     Ok(toggles)
 }
 
-pub(super) fn build_gate(gate: &Gate, shared: &Shared, standby: Arc<dyn Look>) -> anyhow::Result<Arc<dyn Toggle>> {
-    let Gate::CloudRun {
-        mode,
-        google,
-        project,
-        region,
-        service,
-    } = gate;
+/// A program has calls to spend as a credential has.
+fn exec_meter(site: &Site, role: Role, index: u8, shared: &Shared) -> Meter {
+    let key = ToggleKey { role, index };
+    shared.resources.meter(&format!("exec/{}/{key}", site.name))
+}
+
+pub(super) fn build_gate(
+    gate: &Gate,
+    site: &Site,
+    shared: &Shared,
+    standby: Arc<dyn Look>,
+) -> anyhow::Result<Arc<dyn Toggle>> {
+    let ask: AskStandby = Arc::new(move || {
+        let standby = Arc::clone(&standby);
+        Box::pin(async move { standby.look().await })
+    });
+    let (mode, google, project, region, service) = match gate {
+        Gate::CloudRun {
+            mode,
+            google,
+            project,
+            region,
+            service,
+        } => (mode, google, project, region, service),
+        Gate::Exec { command } => {
+            let meter = exec_meter(site, Role::Gate, 0, shared);
+            return Ok(Arc::new(Exec::new(command, Some(ask), meter)));
+        }
+    };
     let (client, credential) = shared.google.get(google).context("google credential")?;
     let settings = CloudRunSettings {
         base_url: credential.run_url.to_string(),
@@ -55,10 +79,6 @@ pub(super) fn build_gate(gate: &Gate, shared: &Shared, standby: Arc<dyn Look>) -
         region: region.clone(),
         service: service.clone(),
     };
-    let ask: AskStandby = Arc::new(move || {
-        let standby = Arc::clone(&standby);
-        Box::pin(async move { standby.look().await })
-    });
     let (client, meter) = (client.clone(), shared.resources.meter(&google_label(google)));
     Ok(match mode {
         GateMode::Iam => Arc::new(CloudRunGate::new(&settings, client, ask, meter)),
@@ -67,88 +87,124 @@ pub(super) fn build_gate(gate: &Gate, shared: &Shared, standby: Arc<dyn Look>) -
     })
 }
 
-pub(super) fn build_redirect(redirect: &Redirect, shared: &Shared) -> anyhow::Result<Arc<dyn Toggle>> {
-    let name = redirect.cloudflare();
-    let client = shared.cloudflare.get(name).context("cloudflare credential")?.clone();
-    let meter = shared.resources.meter(&cloudflare_label(name));
+pub(super) fn build_redirect(redirect: &Redirect, site: &Site, shared: &Shared) -> anyhow::Result<Arc<dyn Toggle>> {
     Ok(match redirect {
         Redirect::SingleRedirect {
+            cloudflare,
             zone_id,
             rule_ref,
             status_code,
             coverage,
             ..
-        } => Arc::new(SingleRedirect::new(
-            SingleRedirectSettings {
-                zone_id: zone_id.clone(),
-                rule_ref: rule_ref.clone(),
-                status_code: Some(*status_code),
-                hosts: coverage.hosts.clone(),
-                excluded_paths: coverage.excluded_paths.clone(),
-            },
-            client,
-            meter,
-        )),
+        } => {
+            let (client, meter) = by_cloudflare(cloudflare, shared)?;
+            Arc::new(SingleRedirect::new(
+                SingleRedirectSettings {
+                    zone_id: zone_id.clone(),
+                    rule_ref: rule_ref.clone(),
+                    status_code: Some(*status_code),
+                    hosts: coverage.hosts.clone(),
+                    excluded_paths: coverage.excluded_paths.clone(),
+                },
+                client,
+                meter,
+            ))
+        }
         Redirect::PageRule {
+            cloudflare,
             zone_id,
             rule_id,
             coverage,
             ..
-        } => Arc::new(PageRule::new(
-            PageRuleSettings {
-                zone_id: zone_id.clone(),
-                rule_id: rule_id.clone(),
-                hosts: coverage.hosts.clone(),
-            },
-            client,
-            meter,
-        )),
+        } => {
+            let (client, meter) = by_cloudflare(cloudflare, shared)?;
+            Arc::new(PageRule::new(
+                PageRuleSettings {
+                    zone_id: zone_id.clone(),
+                    rule_id: rule_id.clone(),
+                    hosts: coverage.hosts.clone(),
+                },
+                client,
+                meter,
+            ))
+        }
         Redirect::WorkerRoute {
+            cloudflare,
             zone_id,
             pattern,
             script,
             coverage,
             ..
-        } => Arc::new(WorkerRoute::new(
-            WorkerRouteSettings {
-                zone_id: zone_id.clone(),
-                pattern: pattern.clone(),
-                script: script.clone(),
-                excluded_paths: coverage.excluded_paths.clone(),
-            },
-            client,
-            meter,
-        )),
+        } => {
+            let (client, meter) = by_cloudflare(cloudflare, shared)?;
+            Arc::new(WorkerRoute::new(
+                WorkerRouteSettings {
+                    zone_id: zone_id.clone(),
+                    pattern: pattern.clone(),
+                    script: script.clone(),
+                    excluded_paths: coverage.excluded_paths.clone(),
+                },
+                client,
+                meter,
+            ))
+        }
+        Redirect::Exec { command, .. } => {
+            Arc::new(Exec::new(command, None, exec_meter(site, Role::Redirect, 0, shared)))
+        }
     })
 }
 
-pub(super) fn build_silence(silence: &Silence, site: &Site, shared: &Shared) -> anyhow::Result<Arc<dyn Toggle>> {
-    let name = silence.google();
+fn by_cloudflare(name: &str, shared: &Shared) -> anyhow::Result<(CloudflareClient, Meter)> {
+    let client = shared.cloudflare.get(name).context("cloudflare credential")?;
+    Ok((client.clone(), shared.resources.meter(&cloudflare_label(name))))
+}
+
+/// The client, the base URL of Google Monitoring, and the meter.
+fn by_google(name: &str, shared: &Shared) -> anyhow::Result<(GoogleClient, String, Meter)> {
     let (client, credential) = shared.google.get(name).context("google credential")?;
-    let base_url = credential.monitoring_url.to_string();
     let meter = shared.resources.meter(&google_label(name));
+    Ok((client.clone(), credential.monitoring_url.to_string(), meter))
+}
+
+pub(super) fn build_silence(
+    silence: &Silence,
+    index: u8,
+    site: &Site,
+    shared: &Shared,
+) -> anyhow::Result<Arc<dyn Toggle>> {
     Ok(match silence {
         Silence::Snooze {
-            project, alert_policy, ..
-        } => Arc::new(Snooze::new(
-            SnoozeSettings {
-                base_url,
-                project: project.clone(),
-                alert_policy: alert_policy.clone(),
-                instance: site.name.clone(),
-                length: SnoozeSettings::LENGTH,
-            },
-            client.clone(),
-            meter,
-            wall(&shared.clock),
-        )),
-        Silence::UptimeCheck { project, check_id, .. } => {
+            google,
+            project,
+            alert_policy,
+        } => {
+            let (client, base_url, meter) = by_google(google, shared)?;
+            Arc::new(Snooze::new(
+                SnoozeSettings {
+                    base_url,
+                    project: project.clone(),
+                    alert_policy: alert_policy.clone(),
+                    instance: site.name.clone(),
+                    length: SnoozeSettings::LENGTH,
+                },
+                client,
+                meter,
+                wall(&shared.clock),
+            ))
+        }
+        Silence::UptimeCheck {
+            google,
+            project,
+            check_id,
+        } => {
+            let (client, base_url, meter) = by_google(google, shared)?;
             let settings = UptimeCheckSettings {
                 base_url,
                 project: project.clone(),
                 check_id: check_id.clone(),
             };
-            Arc::new(UptimeCheck::new(&settings, client.clone(), meter))
+            Arc::new(UptimeCheck::new(&settings, client, meter))
         }
+        Silence::Exec { command } => Arc::new(Exec::new(command, None, exec_meter(site, Role::Silence, index, shared))),
     })
 }

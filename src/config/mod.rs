@@ -4,6 +4,7 @@
 //! shared sections, and the whole is checked. Either a [`Config`] comes out that nothing is wrong with, or every complaint.
 
 mod complaint;
+mod exec;
 mod inspector;
 mod period;
 mod raw;
@@ -13,6 +14,7 @@ mod settings;
 mod site;
 mod source;
 mod strict;
+mod switches;
 mod table;
 mod toggles;
 mod value;
@@ -24,10 +26,10 @@ use std::time::Duration;
 pub use complaint::{Complaint, Complaints};
 pub use inspector::Surroundings;
 pub use settings::{
-    Admin, CloudflareCredential, Config, Coverage, Daemon, Gate, GateMode, GoogleCredential, GoogleKind, HostPort,
-    Listen, LogFormat, Marker, Probe, ProbePath, Redirect, Reference, References, Silence, Site, Standby, Url, Visitor,
-    Webhook,
+    Admin, CloudflareCredential, Config, Daemon, GoogleCredential, GoogleKind, HostPort, Listen, LogFormat, Marker,
+    Probe, ProbePath, Reference, References, Site, Standby, Url, Visitor, Webhook,
 };
+pub use switches::{Coverage, Gate, GateMode, Redirect, Silence};
 
 use inspector::{Inspector, SecretKind};
 use source::{KeyPath, Sources, Step};
@@ -153,6 +155,7 @@ fn build(inspector: &mut Inspector<'_>, raw: &raw::Raw) -> Option<Config> {
     let sites = named(&raw.site, |name, raw| site::build(inspector, credentials, name, raw));
     rules::one_rule_each(inspector, &raw.site);
     rules::one_mode_each(inspector, &raw.site);
+    rules::one_program_each(inspector, &raw.site);
     if raw.site.is_empty() {
         inspector.complain(
             &KeyPath(vec![Step::from("site")]),

@@ -326,7 +326,8 @@ impl Default for Timing {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Gate {
     pub(super) kind: Option<GateKind>,
-    pub(super) mode: GateMode,
+    pub(super) mode: Option<GateMode>,
+    pub(super) command: Vec<String>,
     pub(super) google: Option<String>,
     pub(super) project: Option<String>,
     pub(super) region: Option<String>,
@@ -337,6 +338,7 @@ pub(super) struct Gate {
 #[serde(rename_all = "snake_case")]
 pub(super) enum GateKind {
     CloudRun,
+    Exec,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -360,6 +362,7 @@ pub(super) struct Redirect {
     pub(super) rule_id: Option<String>,
     pub(super) pattern: Option<String>,
     pub(super) script: Option<String>,
+    pub(super) command: Vec<String>,
     pub(super) status_code: Option<u16>,
     pub(super) hosts: Vec<String>,
     pub(super) excluded_paths: Vec<String>,
@@ -371,6 +374,7 @@ pub(super) enum RedirectKind {
     SingleRedirect,
     PageRule,
     WorkerRoute,
+    Exec,
 }
 
 /// `[[site.NAME.silence]]`
@@ -382,6 +386,7 @@ pub(super) struct Silence {
     pub(super) project: Option<String>,
     pub(super) alert_policy: Option<String>,
     pub(super) check_id: Option<String>,
+    pub(super) command: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -389,6 +394,7 @@ pub(super) struct Silence {
 pub(super) enum SilenceKind {
     Snooze,
     UptimeCheck,
+    Exec,
 }
 
 impl From<Failback> for core::machine::Failback {

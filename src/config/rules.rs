@@ -6,8 +6,9 @@ use url::Url;
 
 use super::inspector::Inspector;
 use super::raw;
-use super::settings::{Coverage, Marker, Probe, ProbePath, Reference, References, Standby, Visitor};
+use super::settings::{Marker, Probe, ProbePath, Reference, References, Standby, Visitor};
 use super::source::KeyPath;
+use super::switches::Coverage;
 use super::table::Table;
 use super::value;
 
@@ -310,12 +311,31 @@ pub(super) fn one_mode_each(inspector: &mut Inspector<'_>, sites: &BTreeMap<Stri
         let (Some(project), Some(region), Some(service)) = (&gate.project, &gate.region, &gate.service) else {
             continue;
         };
-        let (first, mode) = *modes.entry([project, region, service]).or_insert((name, gate.mode));
-        if mode != gate.mode {
+        let own = gate.mode.unwrap_or_default();
+        let (first, mode) = *modes.entry([project, region, service]).or_insert((name, own));
+        if mode != own {
             inspector.complain(
                 &KeyPath::of(&["site", name, "gate", "mode"]),
                 format!("is not the mode of site.{first}'s gate, which is the same service"),
                 "give both the same mode",
+            );
+        }
+    }
+}
+
+/// Two sites cannot share one program that sends visitors away.
+pub(super) fn one_program_each(inspector: &mut Inspector<'_>, sites: &BTreeMap<String, Table<raw::Site>>) {
+    let mut owners: BTreeMap<&[String], &str> = BTreeMap::new();
+    for (name, site) in sites {
+        let command = site.redirect.as_ref().map(|redirect| redirect.command.as_slice());
+        let Some(command) = command.filter(|command| !command.is_empty()) else {
+            continue;
+        };
+        if let Some(first) = owners.insert(command, name) {
+            inspector.complain(
+                &KeyPath::of(&["site", name, "redirect", "command"]),
+                format!("is the same as site.{first}'s: one site's failover would move the other's visitors"),
+                "give each site a command of its own: an argument that names the site will do",
             );
         }
     }

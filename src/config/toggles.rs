@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use super::exec;
 use super::inspector::Inspector;
 use super::raw;
 use super::rules;
-use super::settings::{Coverage, Gate, GateMode, Redirect, Silence};
 use super::source::KeyPath;
+use super::switches::{Coverage, Gate, GateMode, Redirect, Silence};
 use super::table::Table;
 use super::value;
 
 /// Toggles of one role are numbered, and each costs calls of a small budget.
 const MAX_SILENCES: usize = 16;
+
+const ONLY_EXEC: &str = "only an exec runs a command";
 
 /// The credentials that a site may name.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,21 @@ pub(super) fn gate(
     path: &KeyPath,
     raw: &raw::Gate,
 ) -> Option<Gate> {
-    let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), "write kind = \"cloud_run\"");
+    let kind_fix = "write kind = \"cloud_run\" or kind = \"exec\"";
+    let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), kind_fix);
+    if kind == Some(raw::GateKind::Exec) {
+        let others = [
+            ("mode", raw.mode.is_some()),
+            ("google", raw.google.is_some()),
+            ("project", raw.project.is_some()),
+            ("region", raw.region.is_some()),
+            ("service", raw.service.is_some()),
+        ];
+        exec::alone(inspector, path, &others);
+        let command = exec::command(inspector, path, &raw.command)?;
+        return Some(Gate::Exec { command });
+    }
+    out_of_place(inspector, path, "command", !raw.command.is_empty(), ONLY_EXEC);
     let google = google(inspector, credentials, path, raw.google.as_ref());
     let project = inspector.identifier(&path.join("project"), raw.project.as_ref(), "write the project's id");
     let region = inspector.identifier(
@@ -36,19 +53,18 @@ pub(super) fn gate(
         "write the service's region: region = \"europe-west1\"",
     );
     let service = inspector.identifier(&path.join("service"), raw.service.as_ref(), "write the service's name");
-    match kind? {
-        raw::GateKind::CloudRun => Some(Gate::CloudRun {
-            mode: match raw.mode {
-                raw::GateMode::Iam => GateMode::Iam,
-                raw::GateMode::InvokerCheck => GateMode::InvokerCheck,
-                raw::GateMode::Open => GateMode::Open,
-            },
-            google: google?,
-            project: project?,
-            region: region?,
-            service: service?,
-        }),
-    }
+    kind?;
+    Some(Gate::CloudRun {
+        mode: match raw.mode.unwrap_or_default() {
+            raw::GateMode::Iam => GateMode::Iam,
+            raw::GateMode::InvokerCheck => GateMode::InvokerCheck,
+            raw::GateMode::Open => GateMode::Open,
+        },
+        google: google?,
+        project: project?,
+        region: region?,
+        service: service?,
+    })
 }
 
 fn google(
@@ -116,8 +132,23 @@ pub(super) fn redirect(
     raw: &raw::Redirect,
     coverage: Coverage,
 ) -> Option<Redirect> {
-    let kind_fix = "write kind = \"single_redirect\", kind = \"page_rule\" or kind = \"worker_route\"";
+    let kind_fix = "write kind = \"single_redirect\", kind = \"page_rule\", kind = \"worker_route\" or kind = \"exec\"";
     let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), kind_fix);
+    if kind == Some(raw::RedirectKind::Exec) {
+        let others = [
+            ("cloudflare", raw.cloudflare.is_some()),
+            ("zone_id", raw.zone_id.is_some()),
+            ("ref", raw.rule_ref.is_some()),
+            ("rule_id", raw.rule_id.is_some()),
+            ("pattern", raw.pattern.is_some()),
+            ("script", raw.script.is_some()),
+            ("status_code", raw.status_code.is_some()),
+        ];
+        exec::alone(inspector, path, &others);
+        let command = exec::command(inspector, path, &raw.command)?;
+        return Some(Redirect::Exec { command, coverage });
+    }
+    out_of_place(inspector, path, "command", !raw.command.is_empty(), ONLY_EXEC);
     let name_path = path.join("cloudflare");
     let name_fix = "name a credential: cloudflare = \"NAME\" for a table [cloudflare.NAME]";
     let cloudflare = inspector.required(&name_path, raw.cloudflare.as_ref(), name_fix);
@@ -167,12 +198,13 @@ pub(super) fn redirect(
                 coverage,
             })
         }
+        raw::RedirectKind::Exec => None,
     }
 }
 
 /// Complains of the keys that other kinds have.
 fn out_of_kind(inspector: &mut Inspector<'_>, path: &KeyPath, raw: &raw::Redirect, kind: raw::RedirectKind) {
-    use raw::RedirectKind::{PageRule, SingleRedirect, WorkerRoute};
+    use raw::RedirectKind::{Exec, PageRule, SingleRedirect, WorkerRoute};
 
     let (found_by, status) = match kind {
         SingleRedirect => ("a single_redirect is found by its `ref`", ""),
@@ -184,6 +216,7 @@ fn out_of_kind(inspector: &mut Inspector<'_>, path: &KeyPath, raw: &raw::Redirec
             "a worker_route is found by its `pattern`",
             "a worker_route redirects nobody: the Worker serves the public URL itself",
         ),
+        Exec => return,
     };
     let excludes = !raw.excluded_paths.is_empty();
     for (key, is_wrong, why) in [
@@ -248,8 +281,20 @@ fn silence(
     path: &KeyPath,
     raw: &raw::Silence,
 ) -> Option<Silence> {
-    let kind_fix = "write kind = \"snooze\" or kind = \"uptime_check\"";
+    let kind_fix = "write kind = \"snooze\", kind = \"uptime_check\" or kind = \"exec\"";
     let kind = inspector.required(&path.join("kind"), raw.kind.as_ref(), kind_fix);
+    if kind == Some(raw::SilenceKind::Exec) {
+        let others = [
+            ("google", raw.google.is_some()),
+            ("project", raw.project.is_some()),
+            ("alert_policy", raw.alert_policy.is_some()),
+            ("check_id", raw.check_id.is_some()),
+        ];
+        exec::alone(inspector, path, &others);
+        let command = exec::command(inspector, path, &raw.command)?;
+        return Some(Silence::Exec { command });
+    }
+    out_of_place(inspector, path, "command", !raw.command.is_empty(), ONLY_EXEC);
     let google = google(inspector, credentials, path, raw.google.as_ref());
     let project = inspector.identifier(&path.join("project"), raw.project.as_ref(), "write the project's id");
     match kind? {
@@ -286,5 +331,6 @@ fn silence(
                 check_id: check_id?,
             })
         }
+        raw::SilenceKind::Exec => None,
     }
 }

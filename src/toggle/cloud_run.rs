@@ -1,14 +1,14 @@
 //! The gate of kind `cloud_run` in mode `iam`: `allUsers` in the service's unconditional `roles/run.invoker` binding.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::core::{FailureKind, Observed, Position, View};
+use crate::core::{FailureKind, Observed, Position};
 use crate::http::{Method, segment};
 use crate::probe::BoxFuture;
 
+use super::asking::{configured, effective};
 use super::google::{GoogleCall, GoogleClient};
 use super::iam_policy::{LastPolicy, Policy};
 use super::meter::Meter;
@@ -18,9 +18,6 @@ pub(super) const AUDIENCE: &str = "https://run.googleapis.com/";
 
 const READ: &str = "cloud run: read the policy";
 const WRITE: &str = "cloud run: write the policy";
-
-/// Asking the standby may take no longer, for a switch may be waiting in the lane; a cold start that does leaves the effective position unknown.
-const ASK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which service is the standby.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,14 +129,8 @@ impl Service {
         Ok(self.client.call(&self.meter, call).await?.value)
     }
 
-    /// Two answers in a row have to agree: while a change propagates, front ends disagree.
     pub(super) async fn effective(&self) -> Option<Position> {
-        let ask_twice = async {
-            let first = passes((self.ask)().await.view)?;
-            let second = passes((self.ask)().await.view)?;
-            (first == second).then_some(first)
-        };
-        tokio::time::timeout(ASK_PATIENCE, ask_twice).await.ok().flatten()
+        effective(&self.ask).await
     }
 
     pub(super) async fn warm(&self) {
@@ -226,20 +217,5 @@ impl Toggle for CloudRunGate {
 
     fn warm(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.service.warm())
-    }
-}
-
-const fn passes(view: View) -> Option<Position> {
-    match view {
-        View::Standby => Some(Position::On),
-        View::Shut => Some(Position::Off),
-        _ => None,
-    }
-}
-
-pub(super) fn configured(position: Position) -> Observed {
-    Observed {
-        configured: Some(position),
-        ..Observed::default()
     }
 }

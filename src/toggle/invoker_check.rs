@@ -10,7 +10,8 @@ use crate::core::{FailureKind, Observed, Position};
 use crate::http::{Method, segment};
 use crate::probe::BoxFuture;
 
-use super::cloud_run::{CloudRunSettings, Service, configured};
+use super::asking::configured;
+use super::cloud_run::{CloudRunSettings, Service};
 use super::google::{GoogleClient, operation_failure};
 use super::meter::Meter;
 use super::{AskStandby, CallKind, ResourceKey, Toggle, ToggleError};

@@ -1,9 +1,11 @@
 //! The port to the remote switches.
 
+mod asking;
 pub mod budget;
 pub mod claims;
 pub mod cloud_run;
 pub mod cloudflare;
+pub mod exec;
 mod failure;
 pub mod fingerprint;
 pub mod google;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::core::{FailureKind, Observed, Position};
 use crate::probe::BoxFuture;
 
-use super::cloud_run::{CloudRunSettings, Service, configured};
+use super::asking::configured;
+use super::cloud_run::{CloudRunSettings, Service};
 use super::google::GoogleClient;
 use super::iam_policy::Policy;
 use super::invoker_check::Record;

@@ -381,7 +381,7 @@ fn the_reference_loads_as_it_is_and_with_every_setting_in_use() {
     assert_eq!(room.check(&["as-it-is.toml"]), "config is good: 1 site (blog)\n");
     assert_eq!(
         room.check(&["everything.toml"]),
-        "config is good: 3 sites (blog, shop, wiki)\n"
+        "config is good: 4 sites (blog, lab, shop, wiki)\n"
     );
 }
 

@@ -196,6 +196,7 @@ fn every_kind_of_switch_is_in_the_readme() {
         .collect();
     let wanted = [
         "cloud_run",
+        "exec",
         "page_rule",
         "single_redirect",
         "snooze",

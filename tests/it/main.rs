@@ -31,6 +31,7 @@ mod daemon;
 mod documents;
 mod driver;
 mod driver_rig;
+mod exec;
 mod faults;
 mod gate_modes;
 mod house;

@@ -5,6 +5,7 @@ mod budget;
 mod client;
 mod cloudflare;
 mod credentials;
+mod exec;
 mod generated;
 mod google;
 mod modes;

@@ -54,6 +54,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "toggle basics",
         holds: &[
+            "toggle/asking.rs",
             "toggle/budget.rs",
             "toggle/claims.rs",
             "toggle/failure.rs",
@@ -63,6 +64,12 @@ pub const ROOMS: &[Room] = &[
         ],
         may: &["core", "clock", "probe port", "toggle port", "http"],
         why: "what every vendor's calls go through: budgets, shared resources, typed failures; no vendor in it",
+    },
+    Room {
+        name: "programs",
+        holds: &["toggle/exec.rs"],
+        may: &["core", "probe port", "toggle port", "toggle basics"],
+        why: "runs a program of the operator's, and knows no vendor",
     },
     Room {
         name: "google",
@@ -173,6 +180,7 @@ pub const ROOMS: &[Room] = &[
             "probes",
             "toggle port",
             "toggle basics",
+            "programs",
             "google",
             "cloudflare",
             "notify port",
