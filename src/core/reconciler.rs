@@ -202,22 +202,16 @@ impl Reconciler {
     ///
     /// A redirect that somebody else put on (or a crash whose intent never reached the disk) stays on until home takes over, and a gate
     /// stays open as long as visitors may be behind it: whoever opened it, and whatever an older intent from the disk says.
-    /// One that only its drain keeps open is not told to open again before it was read: nobody needs it.
     pub fn actions(&mut self, may_write: bool, wish: Wish, policy: &Policy, alarms: &mut Alarms) -> Vec<Action> {
         let redirect_off = self.redirect_is_off();
         let standby_unused = self.standby_is_unused(wish, policy, alarms);
-        let gate_needed = wish.route == Route::Standby || wish.prewarm;
         self.switches
             .iter_mut()
             .filter_map(|switch| {
                 let kept = match switch.key().role {
                     Role::Redirect => switch.is_found_on() && !(wish.home_takes_over || self.looped),
                     Role::Silence => switch.is_found_on() && !redirect_off,
-                    Role::Gate => match switch.desired() {
-                        Some(Position::Off) => !standby_unused,
-                        Some(Position::On) => !gate_needed && switch.configured().is_none(),
-                        None => false,
-                    },
+                    Role::Gate => switch.desired() == Some(Position::Off) && !standby_unused,
                 };
                 switch.next_action(may_write && !kept, policy.verify_every, alarms)
             })

@@ -225,21 +225,6 @@ fn r08_a_telling_without_an_answer_may_have_opened_the_gate_and_the_drain_counts
 }
 
 #[test]
-fn r08_a_gate_that_nobody_needs_any_more_is_not_told_to_open_again() {
-    let mut world = outage(Home::Refusing);
-    world.remote(GATE).fate = Fate::Fails(Failure::new(FailureKind::Unavailable));
-    world.run(secs(20));
-    world.home = Home::Serving;
-    world.run(secs(60));
-    world.remote(GATE).fate = Fate::Done;
-    world.crash_and_restart();
-    world.run(secs(1200));
-    assert_eq!(world.written_at(GATE, Position::On), None);
-    assert!(rests(&world, Route::Origin), "{:?}", world.told());
-    assert_eq!(world.violations, Vec::<String>::new());
-}
-
-#[test]
 fn r09_when_nothing_differs_nothing_is_set() {
     let mut world = World::new(policy());
     world.run(secs(60));

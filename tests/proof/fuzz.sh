@@ -2,7 +2,7 @@
 # The fuzz targets of `fuzz/`, each for a bounded number of inputs from its kept corpus. tests/proof/fuzz.sh [TARGET...], all by default.
 # Needs a nightly Rust and a C++ compiler; installs cargo-fuzz if it is not there. Exit 77: could not run here.
 #
-# PILOTLIGHT_FUZZ_RUNS     inputs per target (10000)
+# PILOTLIGHT_FUZZ_RUNS     inputs per target (4000)
 # PILOTLIGHT_FUZZ_SECONDS  the most time per target; a target that needs it all says how far it came (60)
 # PILOTLIGHT_FUZZ_SEED     the same inputs again (1)
 # PILOTLIGHT_FUZZ_KEEP     when set, what reached new code is added to the kept corpus, as little as will do
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=tests/system/common.sh
 . tests/system/common.sh
 
-RUNS=${PILOTLIGHT_FUZZ_RUNS:-10000}
+RUNS=${PILOTLIGHT_FUZZ_RUNS:-4000}
 SECONDS_EACH=${PILOTLIGHT_FUZZ_SECONDS:-60}
 SEED=${PILOTLIGHT_FUZZ_SEED:-1}
 TOOLS=$TARGET/ci-tools

@@ -39,7 +39,7 @@ pub enum Invariant {
     ///
     /// Except: somebody else moved it, or the process began since and remembers nothing of it.
     DrainBeforeShut,
-    /// A gate that is open is not told to shut within `drain` of its being told to open.
+    /// The gate is not told to shut within `drain` of its being told to open.
     ///
     /// Except: the process began since and the disk had lost it.
     OpenedGateStaysOpen,

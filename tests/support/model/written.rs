@@ -70,8 +70,7 @@ impl World {
             }
         }
         let opened = self.audit.track(gate).told_on_since;
-        let open = self.position(gate) == Position::On;
-        if let Some(since) = opened.filter(|since| open && now.since(*since) < drain) {
+        if let Some(since) = opened.filter(|since| now.since(*since) < drain) {
             self.violate(
                 Invariant::OpenedGateStaysOpen,
                 &format!("{gate} told to shut {:?} after it was told to open", now.since(since)),
