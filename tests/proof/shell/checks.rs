@@ -1,6 +1,7 @@
 //! The laws that a write is held against when it leaves.
 
 use pilotlight::core::{Mode, Position};
+use tokio::time::Instant;
 
 use super::laws::Law;
 use super::objects::{By, Call, Moved, Object};
@@ -101,6 +102,14 @@ impl World {
         self.broken(law, &detail);
     }
 
+    /// The provider was down from before this wish to after its end.
+    fn could_not_be_told(&self, site: &Watched, wished_at: Instant) -> bool {
+        self.google_down.is_some_and(|(since, until)| {
+            let ended = site.gate_wish_ended_at.filter(|ended| *ended >= wished_at);
+            since <= wished_at && ended.is_some_and(|ended| until.is_none_or(|until| ended <= until))
+        })
+    }
+
     fn check_age(&mut self, gate: Moved) {
         let drain = super::process::policy(self.kind).drain;
         let told_earlier = match gate.by {
@@ -114,7 +123,11 @@ impl World {
         if !forgotten && told_earlier.is_some_and(|earlier| age + earlier < drain) {
             self.broken(Law::OpenedGateStaysOpen, &format!("open by {:?} for {age:?}", gate.by));
         }
-        let wished = self.sites.iter().filter_map(Watched::wished_before_shutting).max();
+        let told = |site: &Watched| {
+            site.wished_before_shutting()
+                .filter(|at| !self.could_not_be_told(site, *at))
+        };
+        let wished = self.sites.iter().filter_map(told).max();
         if wished.is_some_and(|at| at.elapsed() < drain) {
             self.broken(Law::OpenedGateStaysOpen, "it was wished open not so long ago");
         }

@@ -24,7 +24,7 @@ pub enum Law {
     /// The gate is not told to shut within `drain` of its really going open at the provider by a write of ours, nor of a site's wishing it open.
     /// It counts from the telling, an operation's deadline before the opening at most; a write that arrived late may have been told
     /// [`super::wire::LATEST`] earlier still. A wish that comes while an operation to shut it is under way does not call that back; it opens
-    /// the gate again. A process that began since remembers neither where the disk had lost it.
+    /// the gate again; one that came and went while the provider was down was told to nobody. A process that began since remembers neither where the disk had lost it.
     OpenedGateStaysOpen,
     /// No write asks for what is so already. An object that changed since we read it last excuses it: the race is the provider's.
     NoWriteWhenNothingDiffers,

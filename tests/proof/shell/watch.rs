@@ -65,6 +65,9 @@ impl World {
         if wished && watched.gate_wished_since.is_none() {
             watched.gate_wished_before = watched.gate_wished_at;
         }
+        if !wished && watched.gate_wished_since.is_some() {
+            watched.gate_wish_ended_at = Some(Tick::now());
+        }
         watched.gate_wished_since = wished.then(|| watched.gate_wished_since.unwrap_or_else(Tick::now));
         watched.gate_wished_at = watched.gate_wished_since.or(watched.gate_wished_at);
     }

@@ -86,6 +86,8 @@ pub struct Watched {
     pub gate_wished_at: Option<Instant>,
     /// The same of the wish before.
     pub gate_wished_before: Option<Instant>,
+    /// When the last wish of it ended.
+    pub gate_wish_ended_at: Option<Instant>,
     /// When a process began that the disk told nothing of an open gate.
     pub gate_forgotten_at: Option<Instant>,
     /// When this process, or one before that saved it, first knew that the redirect was on, the last time that it was.
@@ -172,6 +174,8 @@ pub struct World {
     pub line: bool,
     pub references: bool,
     pub google: Api,
+    /// From when until when Google was down last.
+    pub google_down: Option<(Instant, Option<Instant>)>,
     pub cloudflare: Api,
     pub webhook: bool,
     pub disk: bool,
@@ -209,6 +213,7 @@ impl World {
             gate_wished_since: None,
             gate_wished_at: None,
             gate_wished_before: None,
+            gate_wish_ended_at: None,
             gate_forgotten_at: None,
             redirect_known_on: None,
             ordered_at: None,
@@ -229,6 +234,7 @@ impl World {
             line: true,
             references: true,
             google: Api::Well,
+            google_down: None,
             cloudflare: Api::Well,
             webhook: true,
             disk: true,
@@ -338,7 +344,7 @@ impl World {
             Turn::Standby(standby) => self.standby = standby,
             Turn::Line(up) => self.line = up,
             Turn::References(up) => self.references = up,
-            Turn::Google(api) => self.google = api,
+            Turn::Google(api) => self.turn_google(api),
             Turn::Cloudflare(api) => self.cloudflare = api,
             Turn::Webhook(up) => self.webhook = up,
             Turn::Disk(up) => self.disk = up,
@@ -353,12 +359,23 @@ impl World {
         }
     }
 
+    fn turn_google(&mut self, api: Api) {
+        match (self.google, api) {
+            (Api::Down, Api::Down) => {}
+            (_, Api::Down) => self.google_down = Some((Instant::now(), None)),
+            (Api::Down, _) => self.google_down = self.google_down.map(|(since, _)| (since, Some(Instant::now()))),
+            _ => {}
+        }
+        self.google = api;
+    }
+
     fn becalm(&mut self) {
         for site in &mut self.sites {
             site.home = Home::Serving;
         }
         (self.edge, self.standby) = (Edge::Works, Standby::Serves);
-        (self.google, self.cloudflare) = (Api::Well, Api::Well);
+        self.turn_google(Api::Well);
+        self.cloudflare = Api::Well;
         (self.line, self.references, self.webhook, self.disk) = (true, true, true, true);
         self.wall_offset_ms = 0;
     }
